@@ -1,0 +1,46 @@
+# `make playground` tries Bobbin out, `make test` checks it. Both set up `.venv` first, from uv.lock.
+
+# The first interpreter on PATH that is new enough; `make PYTHON=...` names another.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
+UV_VERSION := 0.13.9
+UV := .uv/bin/uv
+export UV_PYTHON_DOWNLOADS := never
+
+.PHONY: setup playground test lint types format lock clean
+
+setup: .venv/.locked
+
+playground: setup
+	@.venv/bin/bobbin playground
+
+test: lint types
+	.venv/bin/pytest
+
+lint: setup
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+
+types: setup
+	.venv/bin/mypy
+
+format: setup
+	.venv/bin/ruff check --fix
+	.venv/bin/ruff format
+
+lock: $(UV)
+	$(UV) lock --python $(PYTHON)
+	@$(MAKE) setup
+
+clean:
+	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+.venv/.locked: pyproject.toml uv.lock | $(UV)
+	@$(UV) sync --quiet --locked --all-extras --python $(PYTHON)
+	@touch $@
+
+$(UV):
+	@test -n "$(PYTHON)" || { echo "Bobbin needs Python 3.11 or newer on PATH; install it, or run make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@echo "Setting up .venv (once)..."
+	@$(PYTHON) -m venv .uv
+	@.uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)

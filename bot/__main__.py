@@ -1,0 +1,5 @@
+"""`python -m bot` is `bobbin`."""
+
+from bot.cli import main
+
+main()

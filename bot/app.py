@@ -1,0 +1,193 @@
+"""The composition root: the only place that names concrete classes. Read it from top to bottom."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import structlog
+from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
+from slack_bolt.async_app import AsyncApp
+from slack_bolt.authorization import AuthorizeResult
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
+
+from bot import backends, listeners
+from bot.engine.assistants import load_assistants
+from bot.engine.commands import Commands
+from bot.engine.intake import Intake
+from bot.engine.ports import Backend, Storage
+from bot.engine.runs import Runs
+from bot.engine.scheduler import TaskScheduler
+from bot.engine.worker import Worker
+from bot.errors import SettingsError
+from bot.listeners.http import serve_http
+from bot.listeners.workspace import SlackWorkspace
+from bot.manifest import manifest
+from bot.render.governor import Governor
+from bot.render.notices import SlackNotices
+from bot.render.reply import SlackReplies
+from bot.settings import Settings, load_settings
+from storage.sqlite import SqliteStorage
+
+_log = structlog.get_logger()
+
+#: Seconds for one call to Slack's Web API.
+_SLACK_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
+#: Seconds that runs get to end when the process is told to stop; what is left is taken up at the next start.
+_GRACE = 10.0
+#: Seconds between the words of the playground's own answers, so that one sees them arrive.
+_TYPING = 0.03
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[str]:
+    """Bobbin, connected and answering; yields how Slack reaches it. On leaving it takes no more work, gives what
+    runs some seconds, and keeps the rest for the next start.
+
+    Raises SettingsError, AssistantFileError or StorageError before anything was begun that others could see.
+    """
+    settings.check_for_serving()
+    assistants = load_assistants(settings.bobbin_assistants, settings.bobbin_default_assistant)
+    async with AsyncExitStack() as stack:
+        storage: Storage = await SqliteStorage.open(settings.database_url)
+        stack.push_async_callback(storage.close)
+        backend: Backend = connect_backend(settings)
+        stack.push_async_callback(backend.close)
+        session = await stack.enter_async_context(aiohttp.ClientSession(timeout=_SLACK_TIMEOUT))
+
+        slack = slack_client(settings, session, settings.bot_token)
+        identity = await identify(slack)
+        bot_user = str(identity["user_id"])
+        governor = Governor(slack)
+        notices = SlackNotices(governor)
+        commands = Commands(storage, assistants)
+        runs = Runs(
+            storage,
+            backend,
+            SlackReplies(governor, notices),
+            notices,
+            SlackWorkspace(governor, bot_user),
+            commands,
+            timeout=settings.bobbin_run_timeout,
+            secret=hashlib.sha256(settings.bot_token.encode()).digest(),
+        )
+        worker = Worker(storage, runs, commands, notices)
+        scheduler = TaskScheduler(worker.drain)
+        stack.push_async_callback(scheduler.close, _GRACE)
+        intake = Intake(storage, scheduler, commands, runs)
+
+        app = bolt_app(settings, session, identity)
+        listeners.register(app, intake, commands, assistants, governor, bot_user)
+        where = await stack.enter_async_context(_reached(app, settings))
+        left = await intake.take_up()
+        _log.info("bobbin-started", backend=backend.name, assistants=len(assistants.all()), taken_up=left, by=where)
+        yield where
+        _log.info("bobbin-stopping", grace=_GRACE)
+
+
+def slack_client(settings: Settings, session: aiohttp.ClientSession, token: str | None) -> AsyncWebClient:
+    """A Web API client on our session. It retries nothing by itself: the governor knows what may be repeated."""
+    return AsyncWebClient(
+        token=token, base_url=settings.slack_api_url.rstrip("/") + "/", session=session, retry_handlers=[]
+    )
+
+
+def connect_backend(settings: Settings) -> Backend:
+    return backends.connect(
+        settings.bobbin_backend,
+        settings.api_key,
+        settings.openai_base_url,
+        run_timeout=settings.bobbin_run_timeout,
+    )
+
+
+async def identify(slack: AsyncWebClient) -> AsyncSlackResponse:
+    """Who the bot token belongs to (auth.test). Raises SettingsError where Slack refuses it or cannot be reached."""
+    try:
+        return await slack.auth_test()
+    except SlackApiError as error:
+        code = error.response.get("error")
+        raise SettingsError(
+            f"SLACK_BOT_TOKEN: Slack refused it ({code}); copy the token again from OAuth & Permissions, on your "
+            "app's page at api.slack.com/apps."
+        ) from error
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise SettingsError(f"SLACK_API_URL: {slack.base_url} cannot be reached ({error}).") from error
+
+
+def bolt_app(settings: Settings, session: aiohttp.ClientSession, identity: AsyncSlackResponse) -> AsyncApp:
+    async def authorize() -> AuthorizeResult:
+        # Known since the start: asking Slack again would only delay the acknowledgement.
+        return AuthorizeResult.from_auth_test_response(auth_test_response=identity, bot_token=settings.bot_token)
+
+    return AsyncApp(
+        name="bobbin",
+        client=slack_client(settings, session, None),
+        authorize=authorize,
+        signing_secret="" if settings.socket_mode else settings.signing_secret,
+        request_verification_enabled=not settings.socket_mode,
+        process_before_response=True,
+        raise_error_for_unhandled_request=True,
+        attaching_conversation_kwargs_enabled=False,
+    )
+
+
+@asynccontextmanager
+async def _reached(app: AsyncApp, settings: Settings) -> AsyncIterator[str]:
+    """Open the way by which Slack reaches the app, and close it first when stopping."""
+    if not settings.socket_mode:
+        async with serve_http(app, settings.port) as url:
+            yield url
+        return
+    handler = AsyncSocketModeHandler(app, settings.app_token)
+    try:
+        await handler.connect_async()
+    except SlackApiError as error:
+        await handler.close_async()
+        raise SettingsError(
+            f"SLACK_APP_TOKEN: Slack refused it ({error.response.get('error')}); make an app-level token with "
+            "connections:write under Basic Information, at api.slack.com/apps."
+        ) from error
+    try:
+        yield "Socket Mode"
+    finally:
+        await handler.close_async()
+
+
+@asynccontextmanager
+async def playing(port: int, folder: Path) -> AsyncIterator[str]:
+    """The playground: a local Slack, a local assistants server unless a model is configured, and Bobbin itself.
+
+    Yields the page's URL. Everything said is kept in `folder`. Raises SettingsError where `port` is taken.
+    """
+    # Optional packages: bobbin[playground].
+    from bot.playground.openai import LocalOpenAI
+    from bot.playground.slack import LocalSlack
+
+    chosen = load_settings()
+    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+    async with AsyncExitStack() as stack:
+        slack = LocalSlack(port=port, manifest=manifest(), state_file=folder / "slack.json")
+        try:
+            await stack.enter_async_context(slack)
+        except OSError as error:
+            raise SettingsError(f"--port: {port} cannot be used ({error.strerror}); choose another.") from error
+        overrides: dict[str, Any] = {
+            "slack_bot_token": slack.bot_token,
+            "slack_app_token": slack.app_token,
+            "slack_api_url": slack.api_url,
+            "database_url": f"sqlite:///{folder / 'bobbin.db'}",
+        }
+        if not (chosen.openai_api_key or chosen.openai_base_url):
+            server = LocalOpenAI(api_key=None, token_delay=_TYPING, state_file=folder / "openai.json")
+            await stack.enter_async_context(server)
+            overrides |= {"openai_base_url": server.url}
+            if "bobbin_backend" not in chosen.model_fields_set:
+                overrides |= {"bobbin_backend": "assistants"}
+        await stack.enter_async_context(running(load_settings(**overrides)))
+        yield slack.page_url

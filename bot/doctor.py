@@ -1,0 +1,131 @@
+"""`bobbin doctor`: what is wrong, and what to do, before a person in Slack finds out."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
+
+from bot.app import connect_backend, identify, slack_client
+from bot.engine.assistants import Assistants, load_assistants
+from bot.errors import BobbinError, SettingsError
+from bot.manifest import manifest
+from bot.settings import Settings, load_settings
+from storage.base import StorageError
+from storage.sqlite import SqliteStorage
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: what was looked at, what was seen, and whether it is as it should be."""
+
+    ok: bool
+    what: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{'ok    ' if self.ok else 'not ok'}  {self.what}: {self.detail}"
+
+
+async def examine(say: Callable[[str], Any]) -> bool:
+    """Say a line for each check, as it is made. Returns whether all is well."""
+    well = True
+    async for finding in _findings():
+        say(str(finding))
+        well = well and finding.ok
+    say("All is well." if well else "Something is not ok; each such line says what to do.")
+    return well
+
+
+async def _findings() -> AsyncIterator[Finding]:
+    try:
+        settings = load_settings()
+        settings.check_for_serving()
+    except SettingsError as error:
+        yield Finding(False, "settings", error.sentence)
+        return
+    yield Finding(True, "settings", f"backend {settings.bobbin_backend}, {_way_in(settings)}")
+    yield await _database(settings)
+    assistants = _assistants(settings)
+    if isinstance(assistants, Finding):
+        yield assistants
+    else:
+        keys = ", ".join(assistant.key for assistant in assistants.all())
+        yield Finding(True, "assistants", f"{keys}; {assistants.default.key} answers by default")
+    async for finding in _slack(settings):
+        yield finding
+    if isinstance(assistants, Assistants):
+        async for finding in _backend(settings, assistants):
+            yield finding
+
+
+def _way_in(settings: Settings) -> str:
+    return "Socket Mode" if settings.socket_mode else f"HTTP on port {settings.port}"
+
+
+async def _database(settings: Settings) -> Finding:
+    try:
+        storage = await SqliteStorage.open(settings.database_url)
+        left = len(await storage.threads_with_work())
+        await storage.close()
+    except StorageError as error:
+        return Finding(False, "database", str(error))
+    return Finding(True, "database", f"{settings.database_url}, threads with work left: {left}")
+
+
+def _assistants(settings: Settings) -> Assistants | Finding:
+    try:
+        return load_assistants(settings.bobbin_assistants, settings.bobbin_default_assistant)
+    except BobbinError as error:
+        return Finding(False, "assistants", error.sentence)
+
+
+async def _slack(settings: Settings) -> AsyncIterator[Finding]:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15)) as session:
+        try:
+            identity = await identify(slack_client(settings, session, settings.bot_token))
+        except SettingsError as error:
+            yield Finding(False, "bot token", error.sentence)
+            return
+        yield Finding(True, "bot token", f"{identity.get('user')} in {identity.get('team')}")
+        yield _scopes(identity)
+        if settings.socket_mode:
+            yield await _app_token(settings, session)
+
+
+def _scopes(identity: AsyncSlackResponse) -> Finding:
+    """What Slack granted (it says so on every answer) against what the manifest asks for."""
+    headers = {name.lower(): value for name, value in identity.headers.items()}
+    granted = {scope.strip() for scope in headers.get("x-oauth-scopes", "").split(",") if scope.strip()}
+    if not granted:
+        return Finding(True, "scopes", "Slack does not say which are granted")
+    missing = sorted(set(manifest()["oauth_config"]["scopes"]["bot"]) - granted)
+    if missing:
+        advice = "add them under OAuth & Permissions at api.slack.com/apps (or paste manifest.yml), then reinstall"
+        return Finding(False, "scopes", f"missing {', '.join(missing)}; {advice}")
+    return Finding(True, "scopes", f"all {len(granted)} granted")
+
+
+async def _app_token(settings: Settings, session: aiohttp.ClientSession) -> Finding:
+    client = slack_client(settings, session, settings.app_token)
+    try:
+        await client.apps_connections_open(app_token=settings.app_token)
+    except SlackApiError as error:
+        advice = "make an app-level token with connections:write, and switch Socket Mode on, at api.slack.com/apps"
+        return Finding(
+            False, "app token", f"SLACK_APP_TOKEN: Slack refused it ({error.response.get('error')}); {advice}"
+        )
+    except (aiohttp.ClientError, TimeoutError) as error:
+        return Finding(False, "app token", f"Slack cannot be reached ({error})")
+    return Finding(True, "app token", "Socket Mode opens")
+
+
+async def _backend(settings: Settings, assistants: Assistants) -> AsyncIterator[Finding]:
+    backend = connect_backend(settings)
+    try:
+        for check in await backend.check([assistant.model for assistant in assistants.all()]):
+            yield Finding(check.problem is None, check.name, check.problem or "works")
+    finally:
+        await backend.close()

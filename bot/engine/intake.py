@@ -1,0 +1,73 @@
+"""What comes in: decide what a post is, store it, wake its thread. Only then is Slack told "received"."""
+
+from dataclasses import replace
+
+import structlog
+
+from bot.engine.commands import Commands, parse_word
+from bot.engine.ports import Arrival, Post, PostKind, Scheduler, Storage, ThreadKey
+from bot.engine.runs import Runs
+
+_log = structlog.get_logger()
+
+
+class Intake:
+    """The engine's door. Its methods return once what they were told is stored; all work comes after."""
+
+    def __init__(self, storage: Storage, scheduler: Scheduler, commands: Commands, runs: Runs) -> None:
+        self._storage = storage
+        self._scheduler = scheduler
+        self._commands = commands
+        self._runs = runs
+
+    async def receive(self, arrival: Arrival) -> None:
+        """Store a post once and see that it is answered. Raises StorageError: then Slack must send it again."""
+        post = replace(arrival.post, kind=self._kind(arrival))
+        starts_thread = post.ts == post.thread.ts
+        if starts_thread and not arrival.addressed:
+            return  # people talking in a channel: nothing to look up, nothing to keep
+        if not await self._storage.add_post(post, opens_thread=arrival.addressed):
+            return
+        _log.info("post-received", kind=post.kind, channel=post.thread.channel, thread=post.thread.ts, ts=post.ts)
+        if self._stops(post) and self._runs.stop(post.thread):
+            await self._storage.finish_post(post)
+        self._scheduler.wake(post.thread)
+
+    async def edited(self, team: str, channel: str, ts: str, text: str, edited_ts: str) -> None:
+        """A post was edited. One that still waits is forwarded as edited."""
+        await self._storage.edit_post(team, channel, ts, text, edited_ts)
+
+    async def deleted(self, team: str, channel: str, ts: str) -> None:
+        """A post was deleted. One that still waits is dropped."""
+        await self._storage.drop_post(team, channel, ts)
+
+    async def retry(self, run_id: str) -> bool:
+        """Run again what failed. Returns False where it was retried before, or did not fail."""
+        thread = await self._runs.retry(run_id)
+        if thread is None:
+            return False
+        self._scheduler.wake(thread)
+        return True
+
+    def stop(self, thread: ThreadKey) -> bool:
+        """End the run of a thread and keep its text so far. Returns whether one was going."""
+        return self._runs.stop(thread)
+
+    async def take_up(self) -> int:
+        """At the start: wake every thread with work left from before. Returns how many."""
+        threads = await self._storage.threads_with_work()
+        for thread in threads:
+            self._scheduler.wake(thread)
+        return len(threads)
+
+    def _kind(self, arrival: Arrival) -> PostKind:
+        post = arrival.post
+        if arrival.addressed and self._commands.is_command(post.text, mentioned=arrival.mentioned):
+            return PostKind.COMMAND
+        if arrival.to_others and not arrival.addressed:
+            return PostKind.CONTEXT
+        return PostKind.ASK
+
+    def _stops(self, post: Post) -> bool:
+        word = parse_word(post.text) if post.kind is PostKind.COMMAND else None
+        return word is not None and word.name == "stop"

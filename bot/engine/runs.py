@@ -1,0 +1,184 @@
+"""Runs: from the posts that ask to the reply that answers, and every way in which that can end."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+
+from bot.engine.answer import Answer, last_ask, target_of
+from bot.engine.commands import Commands, Place
+from bot.engine.ports import (
+    Answered,
+    Backend,
+    Ending,
+    Notices,
+    Post,
+    PostKind,
+    Replies,
+    Reply,
+    Run,
+    RunEnded,
+    RunStatus,
+    Storage,
+    ThreadKey,
+    Workspace,
+)
+from bot.errors import BackendError, SlackRefused, StoppedByUser
+
+_log = structlog.get_logger()
+
+#: Seconds that the backend gets to hear that a run is over.
+_CANCEL_PATIENCE = 10.0
+
+
+@dataclass(slots=True)
+class _Active:
+    """A run in this process. Ending its deadline ends it; `stopped` tells a person's wish from lateness."""
+
+    deadline: asyncio.Timeout
+    stopped: bool = False
+
+
+class Runs:
+    """Makes answers: one run at a time for a thread, as many threads as there are."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        backend: Backend,
+        replies: Replies,
+        notices: Notices,
+        workspace: Workspace,
+        commands: Commands,
+        *,
+        timeout: float,
+        secret: bytes,
+    ) -> None:
+        """`timeout` is in seconds, for one run; `secret` keys the hash that stands for a person at the backend."""
+        self._storage = storage
+        self._backend = backend
+        self._replies = replies
+        self._notices = notices
+        self._workspace = workspace
+        self._commands = commands
+        self._timeout = timeout
+        self._secret = secret
+        self._active: dict[ThreadKey, _Active] = {}
+
+    async def answer(self, posts: Sequence[Post]) -> None:
+        """Answer waiting posts of one thread together, in one run."""
+        run = self._new_run(posts[0].thread, (await self._commands.who(_place(posts))).key)
+        taken = await self._storage.open_run(run, posts)
+        if any(post.kind is PostKind.ASK for post in taken):
+            await self._carry_out(run, taken)
+        elif taken:  # the asks were deleted in between
+            await self._close(run, RunStatus.CANCELLED, None)
+
+    async def take_up(self, run: Run) -> None:
+        """Go on with a run that was begun and not ended: by an earlier process, or offered again by Retry."""
+        posts = await self._storage.run_posts(run.id)
+        if run.status is not RunStatus.QUEUED:
+            run = replace(run, attempt=run.attempt + 1)
+            await self._storage.update_run(run)
+            _log.info("run-taken-up", run=run.id, attempt=run.attempt, backend_run=run.backend_run)
+        await self._carry_out(run, posts)
+
+    async def retry(self, run_id: str) -> ThreadKey | None:
+        """Give a failed run's posts to a new run. Returns its thread, None where it failed not or was retried."""
+        failed = await self._storage.run(run_id)
+        if failed is None:
+            return None
+        # A second attempt: the backend may have the posts already, and looks before it takes them again.
+        successor = replace(self._new_run(failed.thread, failed.assistant), attempt=failed.attempt + 1)
+        return failed.thread if await self._storage.reopen_run(run_id, successor) else None
+
+    def stop(self, thread: ThreadKey) -> bool:
+        """End the thread's run now. Returns whether one was going."""
+        active = self._active.get(thread)
+        if active is None or active.deadline.expired():
+            return False
+        active.stopped = True
+        active.deadline.reschedule(asyncio.get_running_loop().time())
+        return True
+
+    def _new_run(self, thread: ThreadKey, assistant: str) -> Run:
+        return Run(uuid.uuid4().hex, thread, assistant, self._backend.name, created_at=time.time())
+
+    async def _carry_out(self, run: Run, posts: Sequence[Post]) -> None:
+        shown = await self._storage.reply_messages(run.id)
+        reply = self._replies.open(run.id, target_of(posts), shown, self._storage.add_reply_message)
+        answer = Answer(
+            run,
+            posts,
+            assistant=await self._commands.who(_place(posts)),
+            storage=self._storage,
+            backend=self._backend,
+            workspace=self._workspace,
+            notices=self._notices,
+            secret=self._secret,
+        )
+        try:
+            status, ending = await self._make(run, answer, reply)
+            await reply.finish(answer.text, ending)
+        except SlackRefused as error:
+            # Nobody can be told in Slack; the log is the only place left.
+            _log.warning("reply-undeliverable", run=run.id, channel=run.thread.channel, error=error.code)
+            await self._cancel(answer, run)
+            await self._close(run, RunStatus.FAILED, f"Slack: {error.code}")
+            return
+        finally:
+            reply.abandon()
+        await self._close(run, status, ending.notice)
+        _log.info("run-ended", run=run.id, status=status, assistant=run.assistant, characters=len(answer.text))
+
+    async def _make(self, run: Run, answer: Answer, reply: Reply) -> tuple[RunStatus, Ending]:
+        """Follow the run; every failure becomes a status and a sentence."""
+        try:
+            async with asyncio.timeout(self._timeout) as deadline:
+                active = self._active[run.thread] = _Active(deadline)
+                await answer.make(reply)
+        except (TimeoutError, StoppedByUser):
+            await self._cancel(answer, run)
+            if deadline.expired() and not active.stopped:
+                return RunStatus.EXPIRED, Ending(self._too_long(), retry=True)
+            return RunStatus.CANCELLED, Ending(StoppedByUser().sentence)
+        except BackendError as error:
+            _log.warning("run-failed", run=run.id, error=type(error).__name__, cause=repr(error.__cause__))
+            return RunStatus.FAILED, Ending(error.sentence, retry=error.retry)
+        except SlackRefused:
+            raise
+        except Exception:  # noqa: BLE001 - the boundary around a run: a person must hear of anything
+            _log.exception("run-crashed", run=run.id)
+            return RunStatus.FAILED, Ending("Something went wrong inside Bobbin; its log has the details.", retry=True)
+        finally:
+            self._active.pop(run.thread, None)
+        return _ending(answer)
+
+    async def _cancel(self, answer: Answer, run: Run) -> None:
+        try:
+            async with asyncio.timeout(_CANCEL_PATIENCE):
+                await answer.cancel()
+        except (TimeoutError, BackendError) as error:
+            _log.warning("run-not-cancelled", run=run.id, error=repr(error))
+
+    async def _close(self, run: Run, status: RunStatus, error: str | None) -> None:
+        await self._storage.close_run(replace(run, status=status, error=error, ended_at=time.time()))
+
+    def _too_long(self) -> str:
+        return f"This took longer than {self._timeout:g} seconds, so I ended it."
+
+
+def _place(posts: Sequence[Post]) -> Place:
+    ask = last_ask(posts)
+    return Place(ask.thread.team, ask.thread.channel, ask.author, ask.surface, ask.thread)
+
+
+def _ending(answer: Answer) -> tuple[RunStatus, Ending]:
+    ended = answer.ended or RunEnded(RunStatus.FAILED)
+    if ended.status is RunStatus.COMPLETED:
+        silent = "The assistant finished without writing anything."
+        return ended.status, Answered if answer.text.strip() else Ending(silent, retry=True)
+    return ended.status, Ending(ended.reason or f"The run ended as {ended.status}.", retry=True)

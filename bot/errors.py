@@ -1,0 +1,97 @@
+"""One tree of errors. Each carries the sentence that the person in Slack (or at the terminal) reads.
+
+BobbinError
+├── SettingsError        a setting is missing or wrong: ends the start, exit code 2
+├── AssistantFileError   a definition cannot be read: ends the start, exit code 2
+├── CommandError         what somebody typed cannot be done
+├── SlackRefused         Slack does not take what Bobbin sends
+└── BackendError         the backend cannot make this run
+    ├── BackendUnsupported, BackendRefused (key, quota, model), BackendBusy, BackendUnreachable
+    ├── ThreadGone, ThreadLocked, ContextOverflow
+    └── PostTooLong, RunBroken
+"""
+
+
+class BobbinError(Exception):
+    """`sentence` says what happened and what to do, without secrets and without SDK words."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+
+
+class SettingsError(BobbinError):
+    """A setting is missing or wrong."""
+
+
+class AssistantFileError(BobbinError):
+    """An assistant's file is unreadable or invalid; the sentence has the file and the line."""
+
+
+class CommandError(BobbinError):
+    """What somebody typed cannot be done."""
+
+
+class SlackRefused(BobbinError):
+    """Slack does not take what Bobbin sends; `code` is Slack's error name."""
+
+    def __init__(self, sentence: str, code: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+class StoppedByUser(BobbinError):
+    """Somebody pressed Slack's Stop under an answer."""
+
+    def __init__(self) -> None:
+        super().__init__("Stopped.")
+
+
+class BackendError(BobbinError):
+    """The backend cannot make this run. `retry` says whether offering Retry makes sense."""
+
+    retry = True
+
+
+class BackendUnsupported(BackendError):
+    """The server does not speak this backend's protocol."""
+
+    retry = False
+
+
+class BackendRefused(BackendError):
+    """Key, quota, permission or model: an admin has to act."""
+
+
+class BackendBusy(BackendError):
+    """Rate limits or overload that outlasted our patience."""
+
+
+class BackendUnreachable(BackendError):
+    """No connection, or the server failed."""
+
+
+class ThreadGone(BackendError):
+    """The backend no longer has the thread."""
+
+
+class ThreadLocked(BackendError):
+    """Another operation holds the backend's thread; `backend_run` names it where the server says so."""
+
+    def __init__(self, sentence: str, backend_run: str | None = None) -> None:
+        super().__init__(sentence)
+        self.backend_run = backend_run
+
+
+class ContextOverflow(BackendError):
+    """The conversation no longer fits the model's context."""
+
+
+class PostTooLong(BackendError):
+    """A post is over the backend's limit."""
+
+    retry = False
+
+
+class RunBroken(BackendError):
+    """The run ended in a way that is nobody's answer: failed, expired, lost."""

@@ -1,0 +1,24 @@
+"""Slack in: parse, acknowledge, call the engine. No logic here.
+
+Bolt runs these with `process_before_response`, so Slack is told "received" after a post is stored, not before:
+an exception in a listener means no acknowledgement, and Slack sends the event again.
+"""
+
+from slack_bolt.async_app import AsyncApp
+
+from bot.engine.assistants import Assistants
+from bot.engine.commands import Commands
+from bot.engine.intake import Intake
+from bot.listeners import actions, commands, events, home
+from bot.render.governor import Governor
+
+
+def register(
+    app: AsyncApp, intake: Intake, words: Commands, assistants: Assistants, governor: Governor, bot_user: str
+) -> None:
+    """Give a Bolt app all of Bobbin's listeners. `bot_user` is Bobbin's own user id."""
+    events.register(app, intake, bot_user)
+    commands.register(app, words)
+    actions.register(app, intake, words)
+    home.register(app, assistants, governor)
+    events.acknowledge_the_rest(app)

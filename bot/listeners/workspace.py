@@ -1,0 +1,108 @@
+"""What Slack knows: names, and what was said in a thread. Read when a run needs it, remembered for a while."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+
+from bot.engine.ports import Message, ThreadKey
+from bot.errors import SlackRefused
+from bot.listeners import entities
+from bot.render.governor import Governor
+
+_log = structlog.get_logger()
+
+#: Seconds for which a name is remembered, and how many are.
+_NAME_LIFETIME, _NAMES = 3600.0, 10_000
+#: Seconds that a run waits for Slack's history. An app outside the Marketplace may be allowed one call a minute
+#: (https://docs.slack.dev/apis/web-api/rate-limits), and an answer without history beats none.
+_HISTORY_PATIENCE = 10.0
+#: Messages in a call, calls at most, and how many of the latest are used.
+_HISTORY_PAGE, _HISTORY_PAGES, _HISTORY_LIMIT = 200, 5, 100
+
+
+class SlackWorkspace:
+    """Answers the engine's questions about a workspace."""
+
+    def __init__(self, governor: Governor, bot_user: str) -> None:
+        self._governor = governor
+        self._bot_user = bot_user
+        self._names: dict[str, tuple[float, asyncio.Task[str]]] = {}
+
+    async def person(self, user: str) -> str:
+        """A person's display name; their id where Slack does not tell."""
+        return await self._name(user, self._ask_person)
+
+    async def channel(self, channel: str) -> str:
+        """A channel's name with its #; its id where Slack does not tell."""
+        return await self._name(channel, self._ask_channel)
+
+    async def readable(self, text: str) -> str:
+        return await entities.readable(text, self.person, self.channel)
+
+    async def history(self, key: ThreadKey, *, after: str | None, before: str) -> Sequence[Message]:
+        try:
+            async with asyncio.timeout(_HISTORY_PATIENCE):
+                said = await self._replies(key, after, before)
+        except (SlackRefused, TimeoutError) as error:
+            _log.info("history-unreadable", channel=key.channel, thread=key.ts, error=repr(error))
+            return ()
+        in_dm = key.channel.startswith("D")
+        messages = [await self._message(message, in_dm=in_dm) for message in said[-_HISTORY_LIMIT:]]
+        return [message for message in messages if message.text]
+
+    async def _replies(self, key: ThreadKey, after: str | None, before: str) -> list[dict[str, Any]]:
+        arguments = {
+            "channel": key.channel,
+            "ts": key.ts,
+            "latest": before,
+            "oldest": after or "0",
+            "limit": _HISTORY_PAGE,
+        }
+        said: list[dict[str, Any]] = []
+        for _ in range(_HISTORY_PAGES):
+            page = await self._governor.call("conversations.replies", arguments, reads=True)
+            said += page.get("messages") or []
+            cursor = (page.get("response_metadata") or {}).get("next_cursor")
+            if not cursor:
+                break
+            arguments["cursor"] = cursor
+        # Slack gives a thread's root along with any range; `after` and `before` are exclusive for us.
+        return [message for message in said if (after or "") < str(message.get("ts", "")) < before]
+
+    async def _message(self, said: dict[str, Any], *, in_dm: bool) -> Message:
+        text = await self.readable(str(said.get("text") or ""))
+        ts, author = str(said["ts"]), str(said.get("user") or "")
+        if author == self._bot_user:
+            return Message(ts, "assistant", text)
+        name = str(said.get("username") or "") or (await self.person(author) if author else "Somebody")
+        return Message(ts, "user", text if in_dm or not text else f"{name}: {text}")
+
+    async def _name(self, slack_id: str, ask: Any) -> str:
+        known = self._names.get(slack_id)
+        if known is None or known[0] < time.monotonic():
+            if len(self._names) >= _NAMES:
+                self._names.clear()
+            known = (time.monotonic() + _NAME_LIFETIME, asyncio.create_task(ask(slack_id)))
+            self._names[slack_id] = known
+        try:
+            # Shielded: one run that is stopped must not take the name away from the others that wait for it.
+            return await asyncio.shield(known[1])
+        except SlackRefused as error:
+            _log.info("name-unknown", id=slack_id, error=error.code)
+            self._names.pop(slack_id, None)
+            return slack_id
+
+    async def _ask_person(self, user: str) -> str:
+        response = await self._governor.call("users.info", {"user": user}, reads=True)
+        found = response["user"]
+        profile = found.get("profile") or {}
+        names = (profile.get("display_name"), profile.get("real_name"), found.get("real_name"), found.get("name"))
+        return next((str(name) for name in names if name), user)
+
+    async def _ask_channel(self, channel: str) -> str:
+        response = await self._governor.call("conversations.info", {"channel": channel}, reads=True)
+        name = response["channel"].get("name")
+        return f"#{name}" if name else channel

@@ -1,0 +1,59 @@
+"""Logging: structured, on standard error, without secrets and, at INFO, without what people wrote."""
+
+import logging
+import re
+import sys
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+#: Slack's and OpenAI's tokens, wherever they turn up.
+_SECRET = re.compile(r"\b(xox[a-z](?:\.xox[a-z])?-|xapp-|sk-)[A-Za-z0-9_.-]{4,}")
+#: These log whole payloads and requests below WARNING.
+_TALKATIVE = ("slack_bolt", "slack_sdk", "openai", "httpx2", "httpcore2", "aiohttp", "aiosqlite", "asyncio")
+
+
+def configure(log_format: str, level: str) -> None:
+    """Set up logging once. `log_format` is console or json; `level` is for Bobbin's own lines."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                redact,
+                structlog.processors.JSONRenderer() if log_format == "json" else _console(),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Take tokens out of every string of a log line."""
+    return {key: _redacted(value) for key, value in event.items()}
+
+
+def _redacted(value: Any) -> Any:
+    return _SECRET.sub(r"\1…", value) if isinstance(value, str) else value
+
+
+def _console() -> Processor:
+    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())

@@ -1,0 +1,138 @@
+"""The model's Markdown on its way into Slack messages: made harmless, and cut where it may be cut.
+
+Slack renders standard Markdown itself (`markdown_text`), so nothing is converted here.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bot.render.limits import MARKDOWN_TEXT
+
+#: Characters a message may hold: room is left to close a code block, and for Slack's own counting of entities.
+PAGE = MARKDOWN_TEXT - 500
+#: From here on a code block or a table opens the next message, so that it stays in one piece.
+_KEEP_WHOLE_AFTER = 4_000
+#: From here on the next paragraph opens the next message.
+_PARAGRAPH_AFTER = 9_000
+#: A word that is still growing is held back, up to this length; some languages have no spaces.
+_LONGEST_WORD = 40
+
+_LIVE_ENTITY = re.compile(r"<(?=[!@#])")
+_LAST_WORD = re.compile(r"\S+\s*\Z")
+_FENCE = re.compile(r"^ {0,8}(?P<mark>`{3,}|~{3,})[ \t]*(?P<info>[^`\s]{0,40})[^`\n]*$")
+_TABLE_ROW = re.compile(r"^ {0,3}\|")
+
+
+def harmless(text: str) -> str:
+    """Escape what Slack would take for a mention, a channel or a broadcast, so that model output pings nobody.
+
+    Slack reads `<@…>`, `<#…>` and `<!…>` as live entities
+    (https://docs.slack.dev/messaging/formatting-message-text#escaping).
+    """
+    return _LIVE_ENTITY.sub("&lt;", text)
+
+
+def settled(text: str) -> int:
+    """How much of a growing text can be shown: all but its last word, which may still become something else.
+
+    What follows then never begins with white space, which Slack may drop where two appended parts meet.
+    """
+    last = _LAST_WORD.search(text)
+    if last is None:
+        return 0
+    return last.start() if last.end() - last.start() <= _LONGEST_WORD else len(text.rstrip()) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """An open code block."""
+
+    mark: str
+    info: str
+
+    @property
+    def opening(self) -> str:
+        return f"{self.mark}{self.info}\n"
+
+
+def fence_at(text: str, offset: int) -> Fence | None:
+    """The code block that is open where `offset` is, None outside of one."""
+    fence: Fence | None = None
+    for start, line in _lines(text, 0, offset):
+        if start + len(line) < offset:  # the whole line lies before
+            fence = _after(line, fence)
+    return fence
+
+
+def page_text(text: str, start: int, end: int, *, cut: bool) -> str:
+    """A message's Markdown: `text[start:end]`, with a code block re-opened where the page before cut through it.
+
+    `cut` says that the page ends here although the text goes on: then an open code block is closed.
+    """
+    before = fence_at(text, start)
+    page = before.opening + text[start:end] if before else text[start:end].lstrip("\n")
+    after = fence_at(text, end) if cut else None
+    if after is None:
+        return page
+    return page + ("" if page.endswith("\n") else "\n") + after.mark
+
+
+def page_end(text: str, start: int, shown: int, limit: int, *, early: bool = False) -> int | None:
+    """Where the message that begins at `start` has to end, or None while `text[start:limit]` belongs to it.
+
+    `shown` is how far it is in Slack already; the end is never before. `early` takes the first good place.
+    """
+    keep_whole_after = 0 if early else _KEEP_WHOLE_AFTER
+    paragraph_after = 0 if early else _PARAGRAPH_AFTER
+    for offset, whole in _boundaries(text, start, min(limit, start + PAGE)):
+        size = offset - start
+        if offset >= max(shown, start + 1) and size >= (keep_whole_after if whole else paragraph_after):
+            return offset
+    if limit - start <= PAGE:
+        return None
+    return _forced_end(text, max(shown, start), start + PAGE)
+
+
+def _forced_end(text: str, low: int, high: int) -> int:
+    """The last line end, else the last space, in what was not shown yet; in one long word, the page's edge."""
+    for separator in ("\n", " "):
+        found = text.rfind(separator, low, high)
+        if found > low:
+            return found + 1
+    return max(low, high)
+
+
+def _boundaries(text: str, start: int, limit: int) -> Iterator[tuple[int, bool]]:
+    """Where a message may end: before a block that should stay whole (True), and before a paragraph (False)."""
+    fence = fence_at(text, start)
+    after_blank = in_table = False
+    for offset, line in _lines(text, start, limit):
+        was_outside, fence = fence is None, _after(line, fence)
+        is_row = was_outside and bool(_TABLE_ROW.match(line))
+        if was_outside and (fence is not None or (is_row and not in_table)):
+            yield offset, True
+        elif was_outside and after_blank and line.strip():
+            yield offset, False
+        after_blank = was_outside and not line.strip()
+        in_table = is_row
+
+
+def _after(line: str, fence: Fence | None) -> Fence | None:
+    """The open code block after a line, given the one before it."""
+    match = _FENCE.match(line)
+    if match is None:
+        return fence
+    if fence is None:
+        return Fence(match["mark"], match["info"])
+    closes = match["mark"].startswith(fence.mark) and not match["info"]
+    return None if closes else fence
+
+
+def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, str]]:
+    """(offset, line without its end) of the lines that begin in `text[start:end]`."""
+    while start < end:
+        stop = text.find("\n", start, end)
+        stop = end if stop < 0 else stop
+        yield start, text[start:stop]
+        start = stop + 1

@@ -1,0 +1,66 @@
+"""Bobbin's own short lines, told apart from what a model writes by their form."""
+
+from typing import Any
+
+from bot.engine.ports import Ending, ReplyTarget
+from bot.render.governor import Governor
+from bot.render.limits import SECTION_TEXT
+
+#: The action of the Retry button; its value is the run's id.
+RETRY = "retry_run"
+
+
+def escape(text: str) -> str:
+    """Make text plain for Slack: nothing in it is a mention, a link or an entity
+    (https://docs.slack.dev/messaging/formatting-message-text#escaping)."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+class SlackNotices:
+    """Posts them. Their text is Bobbin's own mrkdwn; anything a person or a server wrote in it is escaped."""
+
+    def __init__(self, governor: Governor) -> None:
+        self._governor = governor
+
+    async def private(self, target: ReplyTarget, text: str) -> None:
+        """To the asker alone, in the thread. Raises SlackRefused."""
+        arguments = {
+            "channel": target.thread.channel,
+            "user": target.asker,
+            "thread_ts": target.thread.ts,
+            "text": escape(text),
+        }
+        await self._governor.call("chat.postEphemeral", arguments)
+
+    async def public(self, target: ReplyTarget, text: str) -> None:
+        """To everybody in the thread. Raises SlackRefused."""
+        await self._post(target, text, [_section(text)])
+
+    async def ending(self, run: str, target: ReplyTarget, ending: Ending) -> None:
+        """The line under an answer that says how it ended, with a Retry button where that makes sense."""
+        text = ending.notice or ""
+        blocks = [_section(text)]
+        if ending.retry:
+            button = {
+                "type": "button",
+                "action_id": RETRY,
+                "text": {"type": "plain_text", "text": "Retry"},
+                "value": run,
+            }
+            blocks.append({"type": "actions", "elements": [button]})
+        await self._post(target, text, blocks)
+
+    async def _post(self, target: ReplyTarget, text: str, blocks: list[dict[str, Any]]) -> None:
+        arguments = {
+            "channel": target.thread.channel,
+            "thread_ts": target.thread.ts,
+            "text": escape(text),
+            "blocks": blocks,
+            "unfurl_links": False,
+            "unfurl_media": False,
+        }
+        await self._governor.call("chat.postMessage", arguments, repeatable=False)
+
+
+def _section(text: str) -> dict[str, Any]:
+    return {"type": "section", "text": {"type": "mrkdwn", "text": escape(text)[:SECTION_TEXT]}}

@@ -1,0 +1,215 @@
+"""A run's reply: the answer so far becomes Slack messages, live, a page at a time."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from bot.engine.ports import Ending, Reply, ReplyMessage, ReplyTarget
+from bot.errors import SlackRefused, StoppedByUser
+from bot.render.governor import Governor
+from bot.render.limits import STATUS_LIFETIME
+from bot.render.markdown import harmless, page_end, page_text, settled
+from bot.render.messages import (
+    GrowingMessage,
+    MessageOverError,
+    PostedMessage,
+    ResumedMessage,
+    StreamedMessage,
+)
+from bot.render.notices import SlackNotices
+from bot.render.status import ThreadStatus
+
+_log = structlog.get_logger()
+
+#: Seconds after which a first word is shown although it may still grow.
+_FIRST_WORD_PATIENCE = 0.25
+#: Slack's answers to chat.startStream after which posting would be refused too.
+_HOPELESS = frozenset(
+    {
+        "account_inactive",
+        "channel_not_found",
+        "invalid_auth",
+        "is_archived",
+        "not_authed",
+        "not_in_channel",
+        "token_expired",
+        "token_revoked",
+    }
+)
+#: ... and after which no other stream will be taken either.
+_NO_STREAMS = frozenset({"unknown_method", "method_deprecated", "not_allowed_token_type", "feature_disabled"})
+
+Keep = Callable[[ReplyMessage], Awaitable[None]]
+
+
+class SlackReplies:
+    """Opens replies, and remembers whether this workspace streams at all."""
+
+    def __init__(self, governor: Governor, notices: SlackNotices) -> None:
+        self.governor = governor
+        self.notices = notices
+        self.streams = True
+
+    def open(self, run: str, target: ReplyTarget, shown: Sequence[ReplyMessage], keep: Keep) -> Reply:
+        return SlackReply(self, run, target, shown, keep)
+
+
+class SlackReply:
+    """Writes in a task of its own, so that a slow Slack never slows the run; `show` only leaves the text."""
+
+    def __init__(
+        self, replies: SlackReplies, run: str, target: ReplyTarget, shown: Sequence[ReplyMessage], keep: Keep
+    ) -> None:
+        self._replies = replies
+        self._run = run
+        self._target = target
+        self._keep = keep
+        self._status = ThreadStatus(replies.governor, target.thread)
+        self._text = ""
+        self._ending: Ending | None = None
+        self._changed = asyncio.Event()
+        #: Where the current message begins in the text, how far the text is shown, and how many messages there are.
+        self._start = self._shown = 0
+        self._count = len(shown)
+        self._message: GrowingMessage | None = None
+        if shown:
+            last = shown[-1]
+            self._start = self._shown = last.start
+            self._message = ResumedMessage(replies.governor, target, last.ts, stream=last.stream)
+        self._writer = asyncio.create_task(self._write())
+
+    def show(self, text: str) -> None:
+        if self._writer.done():
+            self._writer.result()  # raises what stopped it
+        self._text = harmless(text)
+        self._changed.set()
+
+    async def finish(self, text: str, ending: Ending) -> None:
+        self._text = harmless(text)
+        self._ending = ending
+        self._changed.set()
+        try:
+            await self._writer
+        except StoppedByUser:
+            await self._end(ending)
+
+    def abandon(self) -> None:
+        self._writer.cancel()
+
+    # The writer's task
+
+    async def _write(self) -> None:
+        await self._status.think()
+        while self._ending is None:
+            await self._wait()
+            if self._ending is None:
+                await self._advance(self._showable())
+        await self._advance(len(self._text))
+        await self._close_message(cut=False)
+        await self._end(self._ending)
+
+    async def _end(self, ending: Ending) -> None:
+        if ending.notice:
+            await self._replies.notices.ending(self._run, self._target, ending)
+        await self._status.clear()
+
+    async def _wait(self) -> None:
+        """Until there is more to show (but not sooner than the pace allows), or something is due."""
+        if self._message and self._message.begun:
+            await self._finished_within(self._message.pace)
+        if self._ending is None and self._showable() <= self._shown:
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(self._patience()):
+                    await self._changed.wait()
+            except TimeoutError:
+                await self._due()
+
+    async def _finished_within(self, seconds: float) -> None:
+        """Let text gather; an ending is not kept waiting."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while self._ending is None and (left := deadline - asyncio.get_running_loop().time()) > 0:
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(left):
+                    await self._changed.wait()
+            except TimeoutError:
+                return
+
+    def _showable(self) -> int:
+        return settled(self._text)
+
+    def _patience(self) -> float:
+        """Seconds until something has to be done although no more text came."""
+        if self._message and self._message.begun:
+            return max(self._message.seconds_left()[1], 0.0)
+        return _FIRST_WORD_PATIENCE if self._text.strip() else STATUS_LIFETIME * 0.8
+
+    async def _due(self) -> None:
+        if self._message and self._message.begun:
+            await self._close_message(cut=True)
+        elif first := self._text.rstrip().rstrip("<"):
+            await self._advance(len(first))
+        else:
+            await self._status.think()
+
+    async def _advance(self, limit: int) -> None:
+        """Show the text up to `limit`, in as many messages as it takes."""
+        while self._shown < limit:
+            message = self._message or await self._begin()
+            early, late = message.seconds_left()
+            end = page_end(self._text, self._start, self._shown, limit, early=early <= 0)
+            if end is None and late <= 0:
+                end = self._shown
+            if end is not None:
+                self._shown = end
+                await self._close_message(cut=True)
+                continue
+            await self._show(message, limit)
+
+    async def _show(self, message: GrowingMessage, limit: int) -> None:
+        whole = page_text(self._text, self._start, limit, cut=False)
+        try:
+            if whole.strip():
+                await message.write(whole)
+        except MessageOverError:
+            self._start, self._message = limit, None
+        except SlackRefused as error:
+            if message.begun or not isinstance(message, StreamedMessage) or error.code in _HOPELESS:
+                raise
+            self._go_without_stream(error)
+            return
+        self._shown = limit
+
+    def _go_without_stream(self, error: SlackRefused) -> None:
+        _log.info("streaming-unavailable", code=error.code, channel=self._target.thread.channel)
+        if error.code in _NO_STREAMS:
+            self._replies.streams = False
+        self._message = self._posted()
+
+    async def _begin(self) -> GrowingMessage:
+        # A full line for streams is no reason to keep people waiting: posting has a budget of its own.
+        streams = self._replies.streams and self._replies.governor.free("chat.startStream")
+        message = StreamedMessage(self._replies.governor, self._target, self._born) if streams else self._posted()
+        self._message = message
+        return message
+
+    def _posted(self) -> PostedMessage:
+        return PostedMessage(self._replies.governor, self._target, self._born, self._run)
+
+    async def _born(self, ts: str, stream: bool) -> None:
+        message = ReplyMessage(self._run, self._count, ts, self._start, stream, time.time())
+        self._count += 1
+        await self._keep(message)
+
+    async def _close_message(self, *, cut: bool) -> None:
+        """End the current message with what is shown of it; the next begins where this ends."""
+        message, self._message = self._message, None
+        if message is None:
+            return
+        whole = page_text(self._text, self._start, self._shown, cut=cut)
+        self._start = self._shown
+        if message.begun or whole.strip():
+            await message.close(whole)

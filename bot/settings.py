@@ -1,0 +1,114 @@
+"""The only reader of the environment."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bot.errors import SettingsError
+
+#: What a setting should look like and where to get it, for the line that refuses a wrong one.
+_ADVICE = {
+    "SLACK_BOT_TOKEN": "it starts with xoxb-; copy it from OAuth & Permissions, on your app's page "
+    "at api.slack.com/apps",
+    "SLACK_APP_TOKEN": "it starts with xapp-; make one with connections:write under Basic Information, App-Level "
+    "Tokens, at api.slack.com/apps",
+    "SLACK_SIGNING_SECRET": "copy it from Basic Information on your app's page at api.slack.com/apps",
+    "SLACK_API_URL": "a URL such as https://slack.com/api/",
+    "OPENAI_API_KEY": "make one at platform.openai.com/api-keys",
+    "OPENAI_BASE_URL": "a URL such as https://api.openai.com/v1",
+    "BOBBIN_BACKEND": "one of: responses, assistants",
+    "PORT": "a port number from 1 to 65535",
+    "DATABASE_URL": "sqlite:///bobbin.db, or sqlite:////absolute/path/bobbin.db",
+    "BOBBIN_RUN_TIMEOUT": "seconds, from 1 to 86400",
+    "BOBBIN_LOG_FORMAT": "console or json",
+    "BOBBIN_LOG_LEVEL": "DEBUG, INFO, WARNING or ERROR",
+}
+
+_URL = r"^https?://[^\s/]+"
+
+
+def _upper(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
+
+
+class Settings(BaseSettings):
+    """Bobbin's settings; each is the environment variable of its name in capitals, also read from `.env`."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    slack_bot_token: SecretStr | None = None
+    slack_app_token: SecretStr | None = None
+    slack_signing_secret: SecretStr | None = None
+    slack_api_url: str = Field(default="https://slack.com/api/", pattern=_URL)
+    openai_api_key: SecretStr | None = None
+    openai_base_url: str | None = Field(default=None, pattern=_URL)
+    port: int = Field(default=3000, ge=1, le=65535)
+    database_url: str = Field(default="sqlite:///bobbin.db", pattern=r"^sqlite:///.+")
+    bobbin_backend: Literal["responses", "assistants"] = "responses"
+    bobbin_assistants: Path = Path("assistants")
+    bobbin_default_assistant: str | None = None
+    bobbin_run_timeout: float = Field(default=600.0, ge=1, le=86_400)
+    bobbin_log_format: Literal["console", "json"] = "console"
+    bobbin_log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "INFO"
+
+    @property
+    def socket_mode(self) -> bool:
+        return self.slack_app_token is not None
+
+    @property
+    def bot_token(self) -> str:
+        """Raises SettingsError where it is missing or not a bot's."""
+        return _token("SLACK_BOT_TOKEN", self.slack_bot_token, ("xoxb-", "xoxe.xoxb-"))
+
+    @property
+    def app_token(self) -> str:
+        """Raises SettingsError where it is missing or not an app-level token."""
+        return _token("SLACK_APP_TOKEN", self.slack_app_token, ("xapp-",))
+
+    @property
+    def signing_secret(self) -> str:
+        """Raises SettingsError where it is missing."""
+        return _token("SLACK_SIGNING_SECRET", self.slack_signing_secret, ("",))
+
+    @property
+    def api_key(self) -> str:
+        """OpenAI's key. A server of your own (OPENAI_BASE_URL) may need none. Raises SettingsError."""
+        if self.openai_api_key is None and self.openai_base_url:
+            return "none"
+        return _token("OPENAI_API_KEY", self.openai_api_key, ("",))
+
+    def check_for_serving(self) -> None:
+        """Raises SettingsError for the first setting that `serve` needs and has not."""
+        _ = self.bot_token, self.api_key
+        if self.socket_mode:
+            _ = self.app_token
+        elif self.slack_signing_secret is None:
+            raise SettingsError(
+                "SLACK_APP_TOKEN is missing (for Socket Mode: "
+                f"{_ADVICE['SLACK_APP_TOKEN']}), or set SLACK_SIGNING_SECRET to be reached over HTTP."
+            )
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """The settings from the environment and `.env`. Raises SettingsError: one line that names the wrong one."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = str(first["loc"][0]).upper()
+        raise SettingsError(
+            f"{name} is wrong ({first['msg'].lower()}): {_ADVICE.get(name, 'see the README')}."
+        ) from None
+
+
+def _token(name: str, value: SecretStr | None, prefixes: tuple[str, ...]) -> str:
+    if value is None:
+        raise SettingsError(f"{name} is missing: {_ADVICE[name]}.")
+    token = value.get_secret_value().strip()
+    if not token.startswith(prefixes) or not token.isprintable():
+        raise SettingsError(f"{name} is wrong: {_ADVICE[name]}.")
+    return token

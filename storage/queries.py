@@ -1,0 +1,106 @@
+"""The SQL, each statement once, in words that SQLite and PostgreSQL both understand.
+
+Parameters are named. Rows come back in the order of the records' fields (storage/base.py).
+"""
+
+_POST = "team, channel, thread_ts, ts, author, author_team, text, kind, surface, state, run, event_id, edited_ts"
+_RUN = (
+    "id, team, channel, thread_ts, assistant, backend, status, backend_thread, backend_run, cursor, attempt, "
+    "error, created_at, ended_at"
+)
+_OF_THREAD = "team = :team AND channel = :channel AND thread_ts = :thread_ts"
+_OF_POST = "team = :team AND channel = :channel AND ts = :ts"
+
+MAP_THREAD = """
+    INSERT INTO threads (team, channel, ts) VALUES (:team, :channel, :thread_ts)
+    ON CONFLICT (team, channel, ts) DO NOTHING
+"""
+ADD_POST = f"""
+    INSERT INTO posts ({_POST})
+    SELECT :team, :channel, :thread_ts, :ts, :author, :author_team, :text, :kind, :surface, :state, :run, :event_id,
+        :edited_ts
+    WHERE EXISTS (SELECT 1 FROM threads WHERE team = :team AND channel = :channel AND ts = :thread_ts)
+    ON CONFLICT (team, channel, ts) DO NOTHING
+    RETURNING ts
+"""
+EDIT_POST = f"""
+    UPDATE posts SET text = :text, edited_ts = :edited_ts
+    WHERE {_OF_POST} AND state = 'waiting' AND (edited_ts IS NULL OR edited_ts < :edited_ts)
+    RETURNING ts
+"""
+DROP_POST = f"""
+    UPDATE posts SET state = 'dropped', text = '' WHERE {_OF_POST} AND state = 'waiting' RETURNING thread_ts
+"""
+WAITING_POSTS = f"SELECT {_POST} FROM posts WHERE {_OF_THREAD} AND state = 'waiting' ORDER BY ts"
+FINISH_POST = f"UPDATE posts SET state = 'done', text = '' WHERE {_OF_POST}"
+THREADS_WITH_WORK = """
+    SELECT team, channel, thread_ts FROM (
+        SELECT team, channel, thread_ts, ts AS since FROM posts WHERE state = 'waiting' AND kind <> 'context'
+        UNION ALL
+        SELECT team, channel, thread_ts, thread_ts AS since FROM runs WHERE ended_at IS NULL
+    ) AS work
+    GROUP BY team, channel, thread_ts ORDER BY MIN(since)
+"""
+
+THREAD = """
+    SELECT backend, backend_thread, assistant, forgotten_before FROM threads
+    WHERE team = :team AND channel = :channel AND ts = :thread_ts
+"""
+POINT_THREAD = """
+    INSERT INTO threads (team, channel, ts, backend, backend_thread)
+    VALUES (:team, :channel, :thread_ts, :backend, :backend_thread)
+    ON CONFLICT (team, channel, ts) DO UPDATE
+    SET backend = excluded.backend, backend_thread = excluded.backend_thread
+"""
+RESET_THREAD = """
+    UPDATE threads SET backend = NULL, backend_thread = NULL, forgotten_before = :forgotten_before
+    WHERE team = :team AND channel = :channel AND ts = :thread_ts
+"""
+CHOOSE_FOR_THREAD = """
+    INSERT INTO threads (team, channel, ts, assistant) VALUES (:team, :channel, :thread_ts, :assistant)
+    ON CONFLICT (team, channel, ts) DO UPDATE SET assistant = excluded.assistant
+"""
+CHOOSE = """
+    INSERT INTO choices (team, scope, scope_id, assistant) VALUES (:team, :scope, :scope_id, :assistant)
+    ON CONFLICT (team, scope, scope_id) DO UPDATE SET assistant = excluded.assistant
+"""
+UNCHOOSE = "DELETE FROM choices WHERE team = :team AND scope = :scope AND scope_id = :scope_id"
+CHOICES = """
+    SELECT scope, assistant FROM choices
+    WHERE team = :team AND ((scope = 'person' AND scope_id = :person)
+        OR (scope = 'channel' AND scope_id = :channel) OR (scope = 'workspace' AND scope_id = :team))
+"""
+LATEST_THREADS = """
+    SELECT posts.team, posts.channel, posts.thread_ts FROM posts
+    JOIN threads ON threads.team = posts.team AND threads.channel = posts.channel AND threads.ts = posts.thread_ts
+    WHERE posts.team = :team AND posts.channel = :channel AND posts.author = :author
+        AND threads.backend_thread IS NOT NULL
+    GROUP BY posts.team, posts.channel, posts.thread_ts ORDER BY MAX(posts.ts) DESC LIMIT :limit
+"""
+
+ADD_RUN = f"""
+    INSERT INTO runs ({_RUN}) VALUES (:id, :team, :channel, :thread_ts, :assistant, :backend, :status,
+        :backend_thread, :backend_run, :cursor, :attempt, :error, :created_at, :ended_at)
+"""
+TAKE_POST = f"UPDATE posts SET state = 'taken', run = :run WHERE {_OF_POST} AND state = 'waiting'"
+UNFINISHED_RUN = f"SELECT {_RUN} FROM runs WHERE {_OF_THREAD} AND ended_at IS NULL ORDER BY created_at LIMIT 1"
+RUN = f"SELECT {_RUN} FROM runs WHERE id = :id"
+RUN_POSTS = f"SELECT {_POST} FROM posts WHERE run = :id ORDER BY ts"
+UPDATE_RUN = """
+    UPDATE runs SET status = :status, backend_thread = :backend_thread, backend_run = :backend_run, cursor = :cursor,
+        attempt = :attempt, assistant = :assistant, error = :error, ended_at = :ended_at
+    WHERE id = :id
+"""
+END_POSTS = "UPDATE posts SET state = 'done' WHERE run = :id"
+FORGET_POSTS = "UPDATE posts SET state = 'done', text = '' WHERE run = :id"
+CLAIM_RETRY = """
+    UPDATE runs SET retried_by = :new_run
+    WHERE id = :id AND ended_at IS NOT NULL AND status <> 'completed' AND retried_by IS NULL RETURNING id
+"""
+HAND_OVER_POSTS = "UPDATE posts SET state = 'taken', run = :new_run WHERE run = :id"
+
+ADD_REPLY = """
+    INSERT INTO replies (run, seq, ts, start, stream, created_at)
+    VALUES (:run, :seq, :ts, :start, :stream, :created_at)
+"""
+REPLIES = "SELECT run, seq, ts, start, stream, created_at FROM replies WHERE run = :id ORDER BY seq"

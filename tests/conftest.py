@@ -1,0 +1,97 @@
+"""Fixtures: the real Bobbin between a local Slack and a local assistants server."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.app import running
+from bot.manifest import manifest
+from bot.playground.openai import LocalOpenAI, ScriptedBrain
+from bot.playground.slack import LocalSlack
+from bot.settings import Settings, load_settings
+
+#: Variables of the machine that must not reach a test.
+_FOREIGN = ("SLACK_", "OPENAI_", "BOBBIN_", "DATABASE_URL", "PORT")
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for name in list(os.environ):
+        if name.startswith(_FOREIGN):
+            monkeypatch.delenv(name)
+
+
+@dataclass
+class House:
+    """A local Slack, a local assistants server, and the settings that connect Bobbin to both."""
+
+    slack: LocalSlack
+    openai: LocalOpenAI
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def load(self, **changes: Any) -> Settings:
+        return load_settings(_env_file=None, **(self.settings | changes))
+
+    @contextlib.asynccontextmanager
+    async def bobbin(self, **changes: Any) -> AsyncIterator[None]:
+        """The bot itself, in this process."""
+        async with running(self.load(**changes)):
+            yield
+
+    async def ask(self, text: str, *, person: str = "ada", channel: str = "general", thread: str | None = None) -> str:
+        """Mention Bobbin and return the post's ts."""
+        place = self.slack.dm(person) if channel == "dm" else self.slack.channels[channel].id
+        mention = "" if channel == "dm" else f"<@{self.slack.bot_user_id}> "
+        return await self.slack.post(person, place, mention + text, thread_ts=thread)
+
+    async def answers(self, thread: str, count: int = 1, *, channel: str = "general", timeout: float = 15) -> list[str]:
+        """Wait until the bot's messages in a thread are `count` and none is still streaming; their texts."""
+        place = channel if channel.startswith("D") else self.slack.channels[channel].id
+
+        def done(slack: LocalSlack) -> bool:
+            said = bot_messages(slack, place, thread)
+            return len(said) >= count and not any(message.get("streaming") for message in said)
+
+        await self.slack.wait_for(done, timeout=timeout)
+        return [text_of(message) for message in bot_messages(self.slack, place, thread)]
+
+
+def bot_messages(slack: LocalSlack, channel: str, thread: str) -> list[dict[str, Any]]:
+    return [m for m in slack.messages(channel, thread) if m.get("user") == slack.bot_user_id]
+
+
+def text_of(message: dict[str, Any]) -> str:
+    return str(message.get("markdown_text") or message.get("text") or "")
+
+
+Brain = Callable[..., Any]
+
+
+@pytest.fixture(params=["assistants", "responses"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Every end-to-end test runs with both backends."""
+    return str(request.param)
+
+
+@pytest.fixture
+async def house(tmp_path: Path, backend: str) -> AsyncIterator[House]:
+    async with LocalSlack(manifest=manifest()) as slack, LocalOpenAI() as openai:
+        settings = {
+            "slack_bot_token": slack.bot_token,
+            "slack_app_token": slack.app_token,
+            "slack_api_url": slack.api_url,
+            "openai_api_key": "sk-local",
+            "openai_base_url": openai.url,
+            "database_url": f"sqlite:///{tmp_path / 'bobbin.db'}",
+            "bobbin_backend": backend,
+        }
+        yield House(slack, openai, settings)
+
+
+__all__ = ["House", "ScriptedBrain", "bot_messages", "text_of"]
