@@ -98,12 +98,7 @@ def slack_client(settings: Settings, session: aiohttp.ClientSession, token: str 
 
 
 def connect_backend(settings: Settings) -> Backend:
-    return backends.connect(
-        settings.bobbin_backend,
-        settings.api_key,
-        settings.openai_base_url,
-        run_timeout=settings.bobbin_run_timeout,
-    )
+    return backends.connect(settings.bobbin_backend, settings.api_key, settings.openai_base_url)
 
 
 async def identify(slack: AsyncWebClient) -> AsyncSlackResponse:

@@ -14,6 +14,7 @@ __all__ = [
     "Arrival",
     "Assistant",
     "Backend",
+    "Check",
     "Ending",
     "Message",
     "Notices",
@@ -142,6 +143,14 @@ class RunEnded:
 RunEvent = RunStarted | TextDelta | TextDone | RunEnded
 
 
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at; `problem` is a sentence, None where all is well."""
+
+    name: str
+    problem: str | None
+
+
 class Backend(Protocol):
     """An API that holds threads and makes runs. Raises BackendError and its kinds, nothing else."""
 
@@ -162,6 +171,9 @@ class Backend(Protocol):
 
     async def cancel(self, request: RunRequest) -> None:
         """End a run that was started, if it is still going. Never raises for one that has ended."""
+
+    async def check(self, models: Sequence[str]) -> Sequence[Check]:
+        """Whether the server is there, accepts the key, and has these models. Raises nothing."""
 
     async def close(self) -> None: ...
 

@@ -1,0 +1,108 @@
+"""When a call to a backend may be made again, and how long to wait.
+
+The SDK's own retries are off (`max_retries=0`): it sends no idempotency key, so it would repeat a write that may
+have been carried out (https://github.com/openai/openai-python, _base_client.py).
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import httpx2
+import openai
+import structlog
+
+_log = structlog.get_logger()
+T = TypeVar("T")
+
+#: The connection was never made, so nothing was carried out.
+_NEVER_REACHED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+_QUOTA = "insufficient_quota"
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to go on trying, all in seconds: altogether, the first pause, and the longest."""
+
+    total: float = 60.0
+    first: float = 0.5
+    longest: float = 8.0
+
+
+class Attempts:
+    """Counts the pauses of one call that is tried until it goes through or patience ends."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._pause = patience.first
+        self._until = asyncio.get_running_loop().time() + patience.total
+
+    async def pause(self, at_least: float = 0.0) -> bool:
+        """Wait before the next try; `at_least` is what the server asked for. False: patience has ended."""
+        seconds = max(at_least, self._pause * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret
+        if asyncio.get_running_loop().time() + seconds > self._until:
+            return False
+        await asyncio.sleep(seconds)
+        self._pause = min(self._pause * 2, self._patience.longest)
+        return True
+
+
+async def patiently(
+    call: Callable[[], Awaitable[T]],
+    patience: Patience,
+    *,
+    repeatable: bool = False,
+    done: Callable[[], Awaitable[T | None]] | None = None,
+) -> T:
+    """Make a call until it goes through.
+
+    A refusal for now (429, 503) and a connection that was never made are tried again. After a failure on the way the
+    call may have been carried out: it is made again only if it is `repeatable`, or if `done`, asked first, finds no
+    trace of it; what `done` finds is the result. Raises the SDK's last error.
+    """
+    attempts = Attempts(patience)
+    while True:
+        try:
+            return await call()
+        except openai.APIError as error:
+            if not (refused_for_now(error) or failed_on_the_way(error)):
+                raise
+            if failed_on_the_way(error) and not repeatable:
+                if done is None:
+                    raise
+                found = await done()
+                if found is not None:
+                    return found
+            _log.info("backend-call-again", error=type(error).__name__)
+            if not await attempts.pause(retry_after(error)):
+                raise
+
+
+def refused_for_now(error: openai.APIError) -> bool:
+    """Nothing was carried out, and later it may be."""
+    if isinstance(error, openai.APIConnectionError):
+        return isinstance(error.__cause__, _NEVER_REACHED)
+    if isinstance(error, openai.RateLimitError):
+        return error.code != _QUOTA
+    return isinstance(error, openai.APIStatusError) and error.status_code == 503
+
+
+def failed_on_the_way(error: openai.APIError) -> bool:
+    """The server may have carried it out, or not."""
+    if refused_for_now(error):
+        return False
+    if isinstance(error, openai.APIConnectionError):
+        return True
+    return isinstance(error, openai.APIStatusError) and error.status_code >= 500
+
+
+def retry_after(error: openai.APIError) -> float:
+    """Seconds that the server asks to wait; 0 where it does not say."""
+    if not isinstance(error, openai.APIStatusError):
+        return 0.0
+    try:
+        return max(float(error.response.headers.get("retry-after", 0)), 0.0)
+    except ValueError:
+        return 0.0
