@@ -88,7 +88,7 @@ async def test_streamed_run_tells_its_events_in_the_documented_order(pair: Pair)
         "thread.run.step.completed",
         "thread.run.completed",
     ]
-    run = pair.server.runs[events[0].data.id]  # type: ignore[union-attr,index]
+    run = pair.server.runs[events[0].data.id]  # type: ignore[union-attr]
     assert run.status == "completed"
     assert run.usage is not None
     listed = await pair.client.beta.threads.messages.list(thread, run_id=run.id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -315,12 +315,9 @@ async def test_code_interpreter_call_is_an_output_item() -> None:
         yield "It is 1."
 
     async with running(brain=ScriptedBrain(answer)) as pair:
+        bare: Any = {"type": "code_interpreter"}
         async with refused(400, code="missing_required_parameter", param="tools[0].container"):
-            await pair.client.responses.create(
-                model=MODEL,
-                input="x",
-                tools=[{"type": "code_interpreter"}],  # type: ignore[list-item]
-            )
+            await pair.client.responses.create(model=MODEL, input="x", tools=[bare])
         response = await pair.client.responses.create(
             model=MODEL, input="x", tools=[{"type": "code_interpreter", "container": {"type": "auto"}}]
         )
@@ -348,3 +345,9 @@ async def test_brain_that_breaks_fails_its_response() -> None:
         assert response.status == "failed"
         assert response.error is not None
         assert response.error.code == "server_error"
+
+
+async def test_background_response_without_a_stream_cannot_be_streamed_later(pair: Pair) -> None:
+    response = await pair.client.responses.create(model=MODEL, input="x", background=True)
+    async with refused(400, sentence="was not created with stream=true"):
+        await pair.client.responses.retrieve(response.id, stream=True)

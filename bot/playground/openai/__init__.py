@@ -1,0 +1,31 @@
+"""A local server that speaks OpenAI's Assistants, Responses and Conversations to the real openai package.
+
+It is the playground's backend for whoever has no key, and the double that the tests talk to:
+
+    async with LocalOpenAI(brain=ScriptedBrain({"ping": "pong"})) as server:
+        client = AsyncOpenAI(base_url=server.url, api_key="sk-local")
+        server.faults.add(method="POST", path="/threads/{t}/runs", status=500, when="after")
+
+It is strict where OpenAI is: headers, parameters and their limits, ids, locks, the order of events, expiry.
+`schemas` and `limits` hold what may be sent, `faults` what can be made to go wrong.
+"""
+
+from bot.playground.openai.brain import Brain, CodeInterpreterCall, FunctionCall, Piece, Question, ScriptedBrain
+from bot.playground.openai.faults import Fault, Faults
+from bot.playground.openai.gateway import RecordedRequest
+from bot.playground.openai.offline import OfflineBrain
+from bot.playground.openai.server import LocalOpenAI
+
+__all__ = [
+    "Brain",
+    "CodeInterpreterCall",
+    "Fault",
+    "Faults",
+    "FunctionCall",
+    "LocalOpenAI",
+    "OfflineBrain",
+    "Piece",
+    "Question",
+    "RecordedRequest",
+    "ScriptedBrain",
+]

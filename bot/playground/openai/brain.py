@@ -1,0 +1,109 @@
+"""Brains: what answers a run. The server asks a brain, and puts its pieces on the wire."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import asyncio
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a run is to answer.
+
+    `messages` are (role, text) pairs, oldest first; the roles are user, assistant, system, developer, and tool for
+    the output of a function call. `instructions` include the run's additional instructions.
+    """
+
+    instructions: str
+    messages: tuple[tuple[str, str], ...]
+    tools: tuple[str, ...]
+    model: str
+
+    @property
+    def last(self) -> str:
+        """The newest message's text, or nothing."""
+        return self.messages[-1][1] if self.messages else ""
+
+
+@dataclass(frozen=True, slots=True)
+class CodeInterpreterCall:
+    """Code that the brain ran, and what the code printed."""
+
+    code: str
+    logs: str
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionCall:
+    """A function that the caller is asked to run; `arguments` is JSON."""
+
+    name: str
+    arguments: str
+
+
+Piece = str | CodeInterpreterCall | FunctionCall
+
+
+class Brain(Protocol):
+    """Answers questions piece by piece: text deltas, code that it ran, functions that it wants run."""
+
+    def answer(self, question: Question) -> AsyncIterator[Piece]:
+        """The pieces of one answer, in order. After a `FunctionCall` no text may follow."""
+        ...
+
+
+Answer = str | FunctionCall | AsyncIterator[str] | AsyncIterator[Piece]
+
+
+class ScriptedBrain:
+    """A brain for tests that says what it was told to say."""
+
+    def __init__(
+        self,
+        answers: Mapping[str, str] | Callable[[Question], Answer],
+        *,
+        gate: asyncio.Event | None = None,
+        open_words: int = 1,
+    ) -> None:
+        """`answers` maps the newest message (or a part of it) to its answer, or computes the answer.
+
+        With a `gate`, each text answer stops after `open_words` words until the gate is set: a run in mid-air.
+        A question that the mapping does not cover raises `LookupError`, which fails its run.
+        """
+        self._answers = answers
+        self._gate = gate
+        self._open_words = open_words
+
+    async def answer(self, question: Question) -> AsyncIterator[Piece]:
+        """The scripted answer, its text cut into words."""
+        answer = self._find(question)
+        if isinstance(answer, FunctionCall):
+            yield answer
+        elif isinstance(answer, str):
+            for number, word in enumerate(words(answer)):
+                if self._gate is not None and number == self._open_words:
+                    await self._gate.wait()
+                yield word
+        else:
+            async for piece in answer:
+                yield piece
+
+    def _find(self, question: Question) -> Answer:
+        if not isinstance(self._answers, Mapping):
+            return self._answers(question)
+        if question.last in self._answers:
+            return self._answers[question.last]
+        for part, answer in self._answers.items():
+            if part in question.last:
+                return answer
+        raise LookupError(f"the script has no answer to {question.last!r}")
+
+
+def words(text: str) -> list[str]:
+    """The text cut into word-sized deltas that join to the same text."""
+    return re.findall(r"\s*\S+|\s+$", text)

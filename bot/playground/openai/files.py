@@ -1,0 +1,87 @@
+"""/files: https://developers.openai.com/api/reference, "Files". What is uploaded is kept as it is."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+
+from aiohttp import BodyPartReader, web
+
+from bot.playground.openai.calls import Call, page
+from bot.playground.openai.errors import bad_request
+from bot.playground.openai.parameters import missing, one_of, text
+from bot.playground.openai.records import File, Json, new_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bot.playground.openai.router import Route
+    from bot.playground.openai.state import State
+
+_PURPOSE = one_of("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
+
+
+class FileEndpoints:
+    """Takes uploads and gives them back."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def routes(self) -> Iterator[Route]:
+        """Method, path, endpoint."""
+        yield "POST", "/files", self.create
+        yield "GET", "/files", self.list
+        yield "GET", "/files/{file}", self.retrieve
+        yield "GET", "/files/{file}/content", self.content
+        yield "DELETE", "/files/{file}", self.delete
+
+    async def create(self, call: Call) -> Json:
+        purpose, filename, content = await _upload(call.request)
+        if purpose is None:
+            raise missing("purpose")
+        if content is None:
+            raise missing("file")
+        _PURPOSE(purpose, "purpose")
+        file = File(
+            id=new_id("file-"),
+            created_at=self._state.now,
+            bytes=len(content),
+            filename=filename,
+            purpose=purpose,
+            content=base64.b64encode(content).decode(),
+        )
+        self._state.files[file.id] = file
+        return file.wire()
+
+    async def list(self, call: Call) -> Json:
+        return page(
+            call, {key: each.wire() for key, each in self._state.files.items()}, "file", backwards=False, purpose=text()
+        )
+
+    async def retrieve(self, call: Call) -> Json:
+        return self._find(call).wire()
+
+    async def content(self, call: Call) -> web.Response:
+        return web.Response(body=base64.b64decode(self._find(call).content))
+
+    async def delete(self, call: Call) -> Json:
+        file = self._find(call)
+        del self._state.files[file.id]
+        return {"id": file.id, "object": "file", "deleted": True}
+
+    def _find(self, call: Call) -> File:
+        return self._state.find(self._state.files, call.path("file"), "file")
+
+
+async def _upload(request: web.Request) -> tuple[str | None, str, bytes | None]:
+    """The `purpose`, file name and content of a multipart form."""
+    if not request.content_type.startswith("multipart/"):
+        raise bad_request("Files are uploaded as multipart/form-data.", code="unsupported_content_type")
+    purpose, filename, content = None, "file", None
+    async for part in await request.multipart():
+        if isinstance(part, BodyPartReader) and part.name == "purpose":
+            purpose = await part.text()
+        elif isinstance(part, BodyPartReader) and part.name == "file":
+            filename = part.filename or filename
+            content = bytes(await part.read())
+    return purpose, filename, content

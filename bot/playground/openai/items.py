@@ -1,0 +1,98 @@
+"""Conversation items: made from what a caller sends, and read for what they say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bot.playground.openai.errors import bad_request
+from bot.playground.openai.records import Json, new_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_PREFIXES = {
+    "message": "msg_",
+    "function_call": "fc_",
+    "function_call_output": "fco_",
+    "reasoning": "rs_",
+    "code_interpreter_call": "ci_",
+}
+
+
+def input_items(given: str | list[Json] | None) -> list[Json]:
+    """The items of a request's `input` or `items`, which passed its check, each with an id."""
+    if given is None:
+        return []
+    if isinstance(given, str):
+        given = [{"role": "user", "content": given}]
+    return [_item(each) for each in given]
+
+
+def _item(given: Json) -> Json:
+    kind = given.get("type") or "message"
+    key = given.get("id") or new_id(_PREFIXES.get(kind, "item_"))
+    item = {**given, "id": key, "type": kind}
+    if kind in {"message", "function_call", "function_call_output"}:
+        item["status"] = "completed"
+    if kind == "message":
+        item["content"] = _parts(given["role"], given["content"])
+    return item
+
+
+def _parts(role: str, content: str | list[Json]) -> list[Json]:
+    if not isinstance(content, str):
+        return content
+    if role == "assistant":
+        return [output_text(content)]
+    return [{"type": "input_text", "text": content}]
+
+
+def output_text(text: str) -> Json:
+    """A part of an answer."""
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+
+
+def resolve(items: Iterable[Json], known: dict[str, Json]) -> list[Json]:
+    """The items, with references to stored items replaced by these; refuses unknown ones with 400."""
+    return [_resolved(item, known) for item in items]
+
+
+def _resolved(item: Json, known: dict[str, Json]) -> Json:
+    if item["type"] != "item_reference":
+        return item
+    if item["id"] not in known:
+        raise bad_request(f"Item with id '{item['id']}' not found.", param="input")
+    return known[item["id"]]
+
+
+def check_calls(items: Iterable[Json]) -> None:
+    """Refuses a history in which a function call and its output do not come in pairs."""
+    items = list(items)
+    calls = [each["call_id"] for each in items if each["type"] == "function_call"]
+    answered = [each["call_id"] for each in items if each["type"] == "function_call_output"]
+    for call_id in calls:
+        if call_id not in answered:
+            raise bad_request(f"No tool output found for function call {call_id}.", param="input")
+    for call_id in answered:
+        if call_id not in calls:
+            raise bad_request(f"No tool call found for function call output with call_id {call_id}.", param="input")
+
+
+def said(item: Json) -> tuple[str, str] | None:
+    """The (role, text) of an item that says something."""
+    if item["type"] == "message":
+        return item["role"], _text(item["content"])
+    if item["type"] == "function_call_output":
+        return "tool", _text(item["output"])
+    return None
+
+
+def size(items: Iterable[Json]) -> int:
+    """The characters of all that the items say."""
+    return sum(len(pair[1]) for pair in map(said, items) if pair is not None)
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    return "\n".join(part.get("text") or part.get("refusal") or "" for part in content)

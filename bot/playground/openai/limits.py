@@ -1,0 +1,45 @@
+"""The limits of OpenAI's API that the server holds its callers to: data, each with its source.
+
+"reference" is https://developers.openai.com/api/reference; "spec" is openapi.yaml of openai/openai-openapi.
+"""
+
+from __future__ import annotations
+
+# Assistants: reference, "Create assistant".
+ASSISTANT_NAME = 256
+ASSISTANT_DESCRIPTION = 512
+INSTRUCTIONS = 256_000
+TOOLS = 128
+CODE_INTERPRETER_FILES = 20
+VECTOR_STORES = 1
+
+# Metadata of every object: reference, "metadata".
+METADATA_PAIRS = 16
+METADATA_KEY = 64
+METADATA_VALUE = 512
+
+# Messages: reference, "Create message", and the deep dive on threads.
+MESSAGE_CONTENT = 256_000
+INITIAL_MESSAGES = 32
+
+# Runs: every example of the spec has `expires_at` = `created_at` + 600.
+RUN_EXPIRY_SECONDS = 600.0
+
+# Lists: reference, query parameter `limit`.
+PAGE = 20
+PAGE_MAXIMUM = 100
+
+# Conversations: reference, "Create a conversation" and "Create items".
+ITEMS_PER_CALL = 20
+
+# Responses: reference, "Create a model response".
+INPUT_TEXT = 10_485_760
+SAFETY_IDENTIFIER = 128
+MINIMUM_OUTPUT_TOKENS = 16
+
+# openai-python issue 2828: how long after its start a background response can be streamed again.
+RESUME_WINDOW_SECONDS = 300.0
+
+# The offline brain counts no real tokens; four characters a token is OpenAI's own rule of thumb:
+# https://help.openai.com/en/articles/4936856
+CHARACTERS_PER_TOKEN = 4

@@ -1,0 +1,62 @@
+"""The offline brain: what answers in the playground without a key. Deterministic, and honest about what it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bot.playground.openai.brain import CodeInterpreterCall, Piece, Question, words
+from bot.playground.openai.demonstrations import demonstration
+from bot.playground.openai.small_talk import ABILITIES, REAL_MODEL, Post, introduction, posts, small_talk
+from bot.playground.openai.workshop import TookTooLong, Workshop
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+_POSTS_READ = 40
+_CHARACTERS_READ = 2_000
+"""Of each post: whoever writes more than that asks for no mathematics."""
+
+
+class OfflineBrain:
+    """Solves school mathematics with sympy; for anything else it says that it cannot."""
+
+    def __init__(self, deadline: float = 10.0) -> None:
+        """`deadline` is how long it tries to solve something, in seconds."""
+        self._workshop = Workshop(deadline)
+
+    async def answer(self, question: Question) -> AsyncIterator[Piece]:
+        """An introduction where it is due, then the answer; with the code interpreter among the tools, the code too."""
+        told = introduction(question)
+        for word in words(f"{told}\n\n" if told else ""):
+            yield word
+        heard = posts(question) or [Post(None, "")]
+        text = small_talk(question, heard) or demonstration(heard[-1].text)
+        solution = None if text else await self._solve(heard)
+        if solution and "code_interpreter" in question.tools and "python" in solution:
+            yield CodeInterpreterCall(solution["python"], solution["logs"])
+        for word in words(text or _explained(solution)):
+            yield word
+
+    async def close(self) -> None:
+        """Ends the process that does the mathematics."""
+        await self._workshop.close()
+
+    async def _solve(self, heard: Sequence[Post]) -> dict[str, Any] | None:
+        texts = [post.text[:_CHARACTERS_READ] for post in heard[-_POSTS_READ:]]
+        try:
+            return await self._workshop.solve(texts)
+        except TookTooLong:
+            return {"trouble": "That took me too long, so I gave up."}
+        except ConnectionError:
+            return {"trouble": "That was too much for me, so I gave up."}
+
+
+def _explained(solution: dict[str, Any] | None) -> str:
+    if solution is None:
+        return f"I cannot answer that. {ABILITIES}\n\n{REAL_MODEL}"
+    if "trouble" in solution:
+        return str(solution["trouble"])
+    steps = "\n".join(f"{number}. {step}" for number, step in enumerate(solution["steps"], 1))
+    check = f"Check: {solution['check']}." if solution["check"] else ""
+    parts = (solution["start"], steps, check, f"**`{solution['result']}`**")
+    return "\n\n".join(part for part in parts if part)

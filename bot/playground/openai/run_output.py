@@ -1,0 +1,173 @@
+"""What a run writes: its messages and steps, in the thread and on its stream."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from bot.playground.openai.events import Event, EventLog
+from bot.playground.openai.records import Json, Message, Run, RunStep, new_id
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bot.playground.openai.brain import CodeInterpreterCall, FunctionCall
+    from bot.playground.openai.state import State
+
+
+class RunOutput:
+    """One run's messages and steps, opened and closed in the order that the API documents."""
+
+    def __init__(self, state: State, run: Run, log: EventLog) -> None:
+        self._state = state
+        self._run = run
+        self._log = log
+        self._step: RunStep | None = None
+        self._message: Message | None = None
+        self.characters = 0
+
+    def write(self, text: str) -> None:
+        """Adds text to the open message; opens one if there is none."""
+        message = self._message or self._open_message()
+        block = {"type": "text", "text": {"value": message.text + text, "annotations": []}}
+        self._keep_message(replace(message, content=[block]))
+        self.characters += len(text)
+        part = {"index": 0, "type": "text", "text": {"value": text, "annotations": []}}
+        delta = {"id": message.id, "object": "thread.message.delta", "delta": {"content": [part]}}
+        self._emit("thread.message.delta", delta)
+
+    def run_code(self, call: CodeInterpreterCall) -> None:
+        """A finished code interpreter step: its input in lines, then its output."""
+        self.close()
+        key = new_id("call_")
+        self._open_step("tool_calls", {"type": "tool_calls", "tool_calls": []})
+        self._code_delta(key, {"input": "", "outputs": []})
+        for line in call.code.splitlines(keepends=True):
+            self._code_delta(None, {"input": line})
+        logs = {"type": "logs", "logs": call.logs}
+        self._code_delta(None, {"outputs": [{"index": 0, **logs}]})
+        interpreter = {"input": call.code, "outputs": [logs]}
+        whole = {"id": key, "type": "code_interpreter", "code_interpreter": interpreter}
+        self._end_step("completed", {"type": "tool_calls", "tool_calls": [whole]})
+
+    def ask(self, calls: Sequence[FunctionCall]) -> list[Json]:
+        """Opens a step that waits for these functions; returns the tool calls, as `required_action` holds them."""
+        self.close()
+        self._open_step("tool_calls", {"type": "tool_calls", "tool_calls": []})
+        wanted = [self._function(index, call) for index, call in enumerate(calls)]
+        details = {
+            "type": "tool_calls",
+            "tool_calls": [{**each, "function": {**each["function"], "output": None}} for each in wanted],
+        }
+        assert self._step is not None
+        self._keep_step(replace(self._step, step_details=details))
+        return wanted
+
+    def redirect(self, log: EventLog) -> None:
+        """What follows goes to another stream."""
+        self._log = log
+
+    def take(self, outputs: dict[str, str]) -> None:
+        """Closes the step that `ask` opened with the functions' outputs."""
+        assert self._step is not None
+        calls = self._step.step_details["tool_calls"]
+        filled = [{**each, "function": {**each["function"], "output": outputs[each["id"]]}} for each in calls]
+        self._end_step("completed", {"type": "tool_calls", "tool_calls": filled})
+
+    def close(self) -> None:
+        """Completes the open message and its step."""
+        if self._message is not None:
+            self._keep_message(replace(self._message, status="completed", completed_at=self._state.now))
+            self._emit("thread.message.completed", self._message.wire())
+            self._message = None
+            self._end_step("completed")
+
+    def abort(self, status: str, reason: str) -> None:
+        """Ends what is open because the run ends in `status`; `reason` is the message's `incomplete_details`."""
+        if self._message is not None:
+            details = {"reason": reason}
+            message = replace(
+                self._message,
+                status="incomplete",
+                incomplete_at=self._state.now,
+                incomplete_details=details,
+            )
+            self._keep_message(message)
+            self._emit("thread.message.incomplete", message.wire())
+            self._message = None
+        if self._step is not None:
+            self._end_step("completed" if status == "incomplete" else status)
+
+    def _open_message(self) -> Message:
+        key, now = new_id("msg_"), self._state.now
+        run = self._run
+        self._open_step("message_creation", {"type": "message_creation", "message_creation": {"message_id": key}})
+        message = Message(
+            id=key,
+            created_at=now,
+            thread_id=run.thread_id,
+            role="assistant",
+            status="in_progress",
+            assistant_id=run.assistant_id,
+            run_id=run.id,
+        )
+        self._keep_message(message)
+        self._emit("thread.message.created", message.wire())
+        self._emit("thread.message.in_progress", message.wire())
+        return message
+
+    def _open_step(self, kind: str, details: Json) -> None:
+        run = self._run
+        step = RunStep(
+            id=new_id("step_"),
+            created_at=self._state.now,
+            run_id=run.id,
+            assistant_id=run.assistant_id,
+            thread_id=run.thread_id,
+            type=kind,
+            step_details=details,
+        )
+        self._keep_step(step)
+        self._emit("thread.run.step.created", step.wire())
+        self._emit("thread.run.step.in_progress", step.wire())
+
+    def _end_step(self, status: str, details: Json | None = None) -> None:
+        assert self._step is not None
+        changes: dict[str, Any] = {"status": status, f"{status}_at": self._state.now}
+        step = replace(self._step, **changes, step_details=details or self._step.step_details)
+        self._keep_step(step)
+        self._step = None
+        self._emit(f"thread.run.step.{status}", step.wire())
+
+    def _code_delta(self, key: str | None, interpreter: Json) -> None:
+        call: Json = {"index": 0, "type": "code_interpreter", "code_interpreter": interpreter}
+        self._step_delta(call if key is None else {**call, "id": key})
+
+    def _function(self, index: int, call: FunctionCall) -> Json:
+        key = new_id("call_")
+        first = {"name": call.name, "arguments": "", "output": None}
+        self._step_delta({"index": index, "id": key, "type": "function", "function": first})
+        self._step_delta({"index": index, "type": "function", "function": {"arguments": call.arguments}})
+        return {"id": key, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+    def _step_delta(self, call: Json) -> None:
+        assert self._step is not None
+        details = {"type": "tool_calls", "tool_calls": [call]}
+        delta = {
+            "id": self._step.id,
+            "object": "thread.run.step.delta",
+            "delta": {"step_details": details},
+        }
+        self._emit("thread.run.step.delta", delta)
+
+    def _keep_message(self, message: Message) -> None:
+        self._message = message
+        self._state.messages[message.thread_id][message.id] = message
+
+    def _keep_step(self, step: RunStep) -> None:
+        self._step = step
+        self._state.steps[step.run_id][step.id] = step
+
+    def _emit(self, name: str, data: Json) -> None:
+        self._log.append(Event(name, data))
+        self._state.changed()

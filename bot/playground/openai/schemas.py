@@ -1,0 +1,277 @@
+"""What the requests may hold, endpoint by endpoint: https://developers.openai.com/api/reference."""
+
+from __future__ import annotations
+
+from bot.playground.openai import limits
+from bot.playground.openai.parameters import (
+    anything,
+    array,
+    boolean,
+    either,
+    integer,
+    mapping,
+    metadata,
+    number,
+    one_of,
+    shape,
+    tagged,
+    text,
+)
+
+EFFORT = one_of("none", "minimal", "low", "medium", "high", "xhigh", "max")
+RESPONSE_FORMAT = either(one_of("auto"), mapping)
+
+# --- Assistants, threads, messages -----------------------------------------------------------------------------------
+
+FUNCTION = shape({"name": text(64, 1)}, {"description": text(1024), "parameters": mapping, "strict": boolean})
+TOOL = tagged(
+    {
+        "code_interpreter": shape({"type": text()}),
+        "file_search": shape({"type": text()}, {"file_search": mapping}),
+        "function": shape({"type": text(), "function": FUNCTION}),
+    }
+)
+TOOLS = array(TOOL, limits.TOOLS)
+TOOL_RESOURCES = shape(
+    optional={
+        "code_interpreter": shape(optional={"file_ids": array(text(), limits.CODE_INTERPRETER_FILES)}),
+        "file_search": shape(
+            optional={
+                "vector_store_ids": array(text(), limits.VECTOR_STORES),
+                "vector_stores": array(mapping, limits.VECTOR_STORES),
+            }
+        ),
+    }
+)
+
+_ASSISTANT = {
+    "name": text(limits.ASSISTANT_NAME),
+    "description": text(limits.ASSISTANT_DESCRIPTION),
+    "instructions": text(limits.INSTRUCTIONS),
+    "tools": TOOLS,
+    "tool_resources": TOOL_RESOURCES,
+    "metadata": metadata,
+    "temperature": number(0, 2),
+    "top_p": number(0, 1),
+    "reasoning_effort": EFFORT,
+    "response_format": RESPONSE_FORMAT,
+}
+ASSISTANT_CREATE = shape({"model": text()}, _ASSISTANT)
+ASSISTANT_UPDATE = shape(optional={"model": text(), **_ASSISTANT})
+
+ATTACHMENTS = array(shape({"file_id": text()}, {"tools": array(mapping)}))
+IMAGE_DETAIL = one_of("auto", "low", "high")
+MESSAGE_BLOCK = tagged(
+    {
+        "text": shape({"type": text(), "text": text(limits.MESSAGE_CONTENT)}),
+        "image_file": shape({"type": text(), "image_file": shape({"file_id": text()}, {"detail": IMAGE_DETAIL})}),
+        "image_url": shape({"type": text(), "image_url": shape({"url": text()}, {"detail": IMAGE_DETAIL})}),
+    }
+)
+MESSAGE = shape(
+    {
+        "role": one_of("user", "assistant"),
+        "content": either(text(limits.MESSAGE_CONTENT), array(MESSAGE_BLOCK, minimum=1)),
+    },
+    {"attachments": ATTACHMENTS, "metadata": metadata},
+)
+MESSAGE_UPDATE = shape(optional={"metadata": metadata})
+THREAD_CREATE = shape(
+    optional={
+        "messages": array(MESSAGE, limits.INITIAL_MESSAGES),
+        "metadata": metadata,
+        "tool_resources": TOOL_RESOURCES,
+    }
+)
+THREAD_UPDATE = shape(optional={"metadata": metadata, "tool_resources": TOOL_RESOURCES})
+
+# --- Runs ------------------------------------------------------------------------------------------------------------
+
+_RUN = {
+    "model": text(),
+    "instructions": text(limits.INSTRUCTIONS),
+    "tools": TOOLS,
+    "metadata": metadata,
+    "temperature": number(0, 2),
+    "top_p": number(0, 1),
+    "stream": boolean,
+    "max_prompt_tokens": integer(256),
+    "max_completion_tokens": integer(1),
+    "truncation_strategy": shape({"type": one_of("auto", "last_messages")}, {"last_messages": integer(1)}),
+    "tool_choice": either(one_of("none", "auto", "required"), mapping),
+    "parallel_tool_calls": boolean,
+    "response_format": RESPONSE_FORMAT,
+}
+RUN_CREATE = shape(
+    {"assistant_id": text()},
+    {
+        **_RUN,
+        "additional_instructions": text(limits.INSTRUCTIONS),
+        "additional_messages": array(MESSAGE),
+        "reasoning_effort": EFFORT,
+    },
+)
+THREAD_AND_RUN = shape({"assistant_id": text()}, {**_RUN, "thread": THREAD_CREATE, "tool_resources": TOOL_RESOURCES})
+RUN_UPDATE = shape(optional={"metadata": metadata})
+TOOL_OUTPUTS = shape(
+    {"tool_outputs": array(shape({"tool_call_id": text()}, {"output": text()}), minimum=1)},
+    {"stream": boolean},
+)
+
+# --- Conversations and responses -------------------------------------------------------------------------------------
+
+INPUT_PART = tagged(
+    {
+        "input_text": shape({"type": text(), "text": text(limits.INPUT_TEXT)}, {"prompt_cache_breakpoint": anything}),
+        "input_image": shape(
+            {"type": text()},
+            {"image_url": text(), "file_id": text(), "detail": text(), "prompt_cache_breakpoint": anything},
+        ),
+        "input_file": shape(
+            {"type": text()},
+            {
+                "file_id": text(),
+                "file_url": text(),
+                "file_data": text(),
+                "filename": text(),
+                "detail": text(),
+                "prompt_cache_breakpoint": anything,
+            },
+        ),
+        "output_text": shape(
+            {"type": text(), "text": text(limits.INPUT_TEXT)},
+            {"annotations": array(mapping), "logprobs": array(mapping)},
+        ),
+        "refusal": shape({"type": text(), "refusal": text()}),
+    }
+)
+_OUTPUT = either(text(limits.INPUT_TEXT), array(INPUT_PART))
+_ID = {"id": text(), "status": text()}
+
+_OPAQUE_ITEMS = (
+    "additional_tools", "apply_patch_call", "apply_patch_call_output", "compaction", "compaction_trigger",
+    "computer_call", "computer_call_output", "configuration_update", "custom_tool_call", "custom_tool_call_output",
+    "file_search_call", "image_generation_call", "local_shell_call", "local_shell_call_output", "mcp_call",
+    "mcp_list_tools", "mcp_approval_request", "program", "program_output", "shell_call", "shell_call_output",
+    "tool_search_call", "tool_search_output", "web_search_call",
+)  # fmt: skip
+"""Items that no brain of ours makes: their fields are not looked at."""
+
+ITEM = tagged(
+    {
+        "message": shape(
+            {
+                "role": one_of("user", "assistant", "system", "developer"),
+                "content": either(text(limits.INPUT_TEXT), array(INPUT_PART, minimum=1)),
+            },
+            {"type": text(), "phase": one_of("commentary", "final_answer"), **_ID},
+        ),
+        "function_call": shape(
+            {"type": text(), "call_id": text(64, 1), "name": text(128, 1), "arguments": text()},
+            {"namespace": text(), "caller": mapping, "async": boolean, **_ID},
+        ),
+        "function_call_output": shape(
+            {"type": text(), "call_id": text(64, 1), "output": _OUTPUT}, {"caller": mapping, **_ID}
+        ),
+        "reasoning": shape(
+            {"type": text(), "summary": array(mapping)},
+            {"content": array(mapping), "encrypted_content": text(), **_ID},
+        ),
+        "code_interpreter_call": shape(
+            {"type": text(), "id": text(), "container_id": text()},
+            {"code": text(), "outputs": array(mapping), "status": text()},
+        ),
+        "mcp_approval_response": shape(
+            {"type": text(), "approval_request_id": text(), "approve": boolean},
+            {"reason": text(), "id": text()},
+        ),
+        "item_reference": shape({"type": text(), "id": text()}),
+        **dict.fromkeys(_OPAQUE_ITEMS, mapping),
+    },
+    default="message",
+)
+ITEMS = array(ITEM, limits.ITEMS_PER_CALL)
+CONVERSATION_CREATE = shape(optional={"items": ITEMS, "metadata": metadata})
+CONVERSATION_UPDATE = shape({"metadata": metadata})
+ITEMS_CREATE = shape({"items": array(ITEM, limits.ITEMS_PER_CALL, minimum=1)}, {"include": array(text())})
+
+_OPAQUE_TOOLS = (
+    "apply_patch", "computer", "computer_use_preview", "custom", "image_generation", "local_shell", "mcp",
+    "namespace", "programmatic_tool_calling", "shell", "tool_search", "web_search", "web_search_2025_08_26",
+    "web_search_preview", "web_search_preview_2025_03_11",
+)  # fmt: skip
+RESPONSE_TOOL = tagged(
+    {
+        "function": shape(
+            {"type": text(), "name": text(128, 1)},
+            {
+                "description": text(),
+                "parameters": mapping,
+                "strict": boolean,
+                "defer_loading": boolean,
+                "async": boolean,
+                "allowed_callers": array(text()),
+                "output_schema": mapping,
+            },
+        ),
+        "file_search": shape(
+            {"type": text(), "vector_store_ids": array(text(), minimum=1)},
+            {"filters": mapping, "max_num_results": integer(1, 50), "ranking_options": mapping},
+        ),
+        "code_interpreter": shape(
+            {
+                "type": text(),
+                "container": either(
+                    text(minimum=1),
+                    shape(
+                        {"type": one_of("auto")},
+                        {
+                            "file_ids": array(text(), 50),
+                            "memory_limit": one_of("1g", "4g", "16g", "64g"),
+                            "network_policy": mapping,
+                        },
+                    ),
+                ),
+            },
+            {"allowed_callers": array(text())},
+        ),
+        **dict.fromkeys(_OPAQUE_TOOLS, mapping),
+    }
+)
+RESPONSE_CREATE = shape(
+    {"model": text()},
+    {
+        "input": either(text(limits.INPUT_TEXT, 1), array(ITEM)),
+        "conversation": either(text(), shape({"id": text()})),
+        "previous_response_id": text(),
+        "instructions": text(),
+        "tools": array(RESPONSE_TOOL, limits.TOOLS),
+        "tool_choice": either(one_of("none", "auto", "required"), mapping),
+        "stream": boolean,
+        "stream_options": shape(optional={"include_obfuscation": boolean}),
+        "store": boolean,
+        "background": boolean,
+        "background_options": mapping,
+        "metadata": metadata,
+        "temperature": number(0, 2),
+        "top_p": number(0, 1),
+        "top_logprobs": integer(0, 20),
+        "max_output_tokens": integer(limits.MINIMUM_OUTPUT_TOKENS),
+        "max_tool_calls": integer(1),
+        "truncation": one_of("auto", "disabled"),
+        "reasoning": shape(optional={"effort": EFFORT, "summary": text(), "context": text(), "mode": text()}),
+        "text": shape(optional={"format": mapping, "verbosity": one_of("low", "medium", "high")}),
+        "include": array(text()),
+        "parallel_tool_calls": boolean,
+        "safety_identifier": text(limits.SAFETY_IDENTIFIER),
+        "prompt_cache_key": text(),
+        "prompt_cache_options": mapping,
+        "prompt_cache_retention": one_of("in_memory", "24h"),
+        "service_tier": one_of("auto", "default", "flex", "scale", "priority", "fast", "ultrafast"),
+        "context_management": array(mapping),
+        "moderation": mapping,
+        "access_programs": mapping,
+        "image": mapping,
+        "user": text(),
+    },
+)

@@ -1,0 +1,160 @@
+"""The server's state: every object it holds, its change signal, its form in the state file."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from bot.playground.openai import limits
+from bot.playground.openai.errors import ApiError, not_found
+from bot.playground.openai.events import Signal
+from bot.playground.openai.records import (
+    Assistant,
+    Conversation,
+    File,
+    Json,
+    Message,
+    Record,
+    Response,
+    Run,
+    RunStep,
+    Thread,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How the server behaves; `LocalOpenAI` explains each."""
+
+    models: tuple[str, ...]
+    streaming: bool | Literal["refuse"] = True
+    poll_after_ms: int | None = None
+    token_delay: float = 0.0
+    run_expiry: float = limits.RUN_EXPIRY_SECONDS
+    background_allowed: bool = True
+    context_characters: int | None = None
+    foreground_survives_disconnect: bool = False
+
+    def check_model(self, model: str) -> None:
+        """Refuses a model that the server does not offer."""
+        if model not in self.models:
+            raise ApiError(
+                404,
+                f"The model `{model}` does not exist or you do not have access to it.",
+                code="model_not_found",
+            )
+
+
+class State:
+    """Everything the server knows. Objects are replaced, never changed."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self.clock = clock
+        self.change = Signal()
+        self.on_change: Callable[[], None] | None = None
+        self.assistants: dict[str, Assistant] = {}
+        self.threads: dict[str, Thread] = {}
+        self.messages: dict[str, dict[str, Message]] = {}
+        """By thread, then by id, oldest first."""
+        self.runs: dict[str, Run] = {}
+        self.steps: dict[str, dict[str, RunStep]] = {}
+        """By run, then by id, oldest first."""
+        self.conversations: dict[str, Conversation] = {}
+        self.items: dict[str, dict[str, Json]] = {}
+        """By conversation, then by id, oldest first."""
+        self.responses: dict[str, Response] = {}
+        self.files: dict[str, File] = {}
+        self.locked: set[str] = set()
+        """Conversations that somebody operates on."""
+
+    @property
+    def now(self) -> int:
+        """The time as Unix seconds."""
+        return int(self.clock())
+
+    def changed(self) -> None:
+        """Tells those who wait for a change, and the state file, that there was one."""
+        self.change.notify()
+        if self.on_change is not None:
+            self.on_change()
+
+    def find(self, objects: Mapping[str, T], key: str, kind: str) -> T:
+        """The object with this id; refuses with 404 when there is none."""
+        if key not in objects:
+            raise not_found(kind, key)
+        return objects[key]
+
+    def active_run(self, thread_id: str) -> Run | None:
+        """The run that locks the thread, if any."""
+        return next((run for run in self.runs.values() if run.thread_id == thread_id and run.active), None)
+
+    def dump(self) -> Json:
+        """Everything, as JSON-able data."""
+        return {
+            "assistants": _rows(self.assistants),
+            "threads": _rows(self.threads),
+            "messages": [row for each in self.messages.values() for row in _rows(each)],
+            "runs": _rows(self.runs),
+            "steps": [row for each in self.steps.values() for row in _rows(each)],
+            "conversations": _rows(self.conversations),
+            "items": {key: list(items.values()) for key, items in self.items.items()},
+            "responses": _rows(self.responses),
+            "files": _rows(self.files),
+        }
+
+    def restore(self, saved: Json) -> None:
+        """Takes up what `dump` returned. Runs and responses that were being made then have failed."""
+        self.assistants = {row["id"]: Assistant(**row) for row in saved["assistants"]}
+        self.threads = {row["id"]: Thread(**row) for row in saved["threads"]}
+        self.messages = {key: {} for key in self.threads}
+        for row in saved["messages"]:
+            self.messages[row["thread_id"]][row["id"]] = _settled_message(Message(**row), self.now)
+        self.runs = {row["id"]: _settled(Run(**row), self.now) for row in saved["runs"]}
+        self.steps = {key: {} for key in self.runs}
+        for row in saved["steps"]:
+            self.steps[row["run_id"]][row["id"]] = _settled_step(RunStep(**row), self.now)
+        self.conversations = {row["id"]: Conversation(**row) for row in saved["conversations"]}
+        self.items = {key: {item["id"]: item for item in items} for key, items in saved["items"].items()}
+        self.responses = {row["id"]: _settled_response(Response(**row)) for row in saved["responses"]}
+        self.files = {row["id"]: File(**row) for row in saved["files"]}
+        self.locked = set()
+
+    def settle(self) -> None:
+        """Fails what is being made: nobody makes it any more."""
+        self.restore(self.dump())
+        self.changed()
+
+
+_RESTARTED: dict[str, Any] = {"code": "server_error", "message": "The server was restarted during the run."}
+
+
+def _rows(objects: Mapping[str, Record]) -> list[Json]:
+    return [each.row() for each in objects.values()]
+
+
+def _settled(run: Run, now: int) -> Run:
+    if not run.active:
+        return run
+    return replace(run, status="failed", failed_at=now, required_action=None, last_error=_RESTARTED)
+
+
+def _settled_message(message: Message, now: int) -> Message:
+    if message.status != "in_progress":
+        return message
+    return replace(message, status="incomplete", incomplete_at=now, incomplete_details={"reason": "run_failed"})
+
+
+def _settled_step(step: RunStep, now: int) -> RunStep:
+    if step.status != "in_progress":
+        return step
+    return replace(step, status="failed", failed_at=now, last_error=_RESTARTED)
+
+
+def _settled_response(response: Response) -> Response:
+    return replace(response, status="failed", error=_RESTARTED) if response.active else response

@@ -1,0 +1,52 @@
+"""Faults: what a test makes the local Slack do wrong, and where."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One thing to go wrong with a Web API call. Unset fields do nothing."""
+
+    #: Answer `ok: false` with this code.
+    error: str | None = None
+    #: Answer with this HTTP status; 429 goes with `retry_after` seconds.
+    status: int | None = None
+    retry_after: float = 1.0
+    #: Cut the connection instead of answering.
+    drop: bool = False
+    #: `after`: the call is carried out, only then its answer is replaced or lost.
+    when: Literal["before", "after"] = "before"
+    #: Seconds to wait first.
+    delay: float = 0.0
+
+
+@dataclass(slots=True)
+class _Trap:
+    method: str
+    channel: str | None
+    fault: Fault
+    left: int | None
+
+
+class Faults:
+    """Faults that wait for a call; the oldest that matches is taken."""
+
+    def __init__(self) -> None:
+        self._traps: list[_Trap] = []
+
+    def add(self, *, method: str, channel: str | None = None, times: int | None = 1, **fault: Any) -> None:
+        """Make the next `times` calls of `method` go wrong (None: all of them)."""
+        self._traps.append(_Trap(method, channel, Fault(**fault), times))
+
+    def clear(self) -> None:
+        self._traps.clear()
+
+    def take(self, method: str, channel: str | None) -> Fault | None:
+        """The fault for this call, if one waits."""
+        for trap in self._traps:
+            if trap.method == method and trap.channel in (None, channel) and trap.left != 0:
+                if trap.left is not None:
+                    trap.left -= 1
+                return trap.fault
+        return None
