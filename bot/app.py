@@ -25,6 +25,7 @@ from bot.engine.runs import Runs
 from bot.engine.scheduler import TaskScheduler
 from bot.engine.worker import Worker
 from bot.errors import SettingsError
+from bot.listeners.afterwards import Afterwards
 from bot.listeners.http import serve_http
 from bot.listeners.workspace import SlackWorkspace
 from bot.manifest import manifest
@@ -82,7 +83,9 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         intake = Intake(storage, scheduler, commands, runs)
 
         app = bolt_app(settings, session, identity)
-        listeners.register(app, intake, commands, assistants, governor, bot_user)
+        afterwards = Afterwards()
+        stack.push_async_callback(afterwards.close)
+        listeners.register(app, intake, commands, assistants, governor, afterwards, bot_user)
         where = await stack.enter_async_context(_reached(app, settings))
         left = await intake.take_up()
         _log.info("bobbin-started", backend=backend.name, assistants=len(assistants.all()), taken_up=left, by=where)

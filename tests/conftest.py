@@ -1,7 +1,9 @@
 """Fixtures: the real Bobbin between a local Slack and a local assistants server."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import os
+import socket
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 
 from bot.app import running
 from bot.manifest import manifest
-from bot.playground.openai import LocalOpenAI, ScriptedBrain
+from bot.playground.openai import Brain, LocalOpenAI, OfflineBrain, Piece, Question, ScriptedBrain
 from bot.playground.slack import LocalSlack
 from bot.settings import Settings, load_settings
 
@@ -20,11 +22,22 @@ _FOREIGN = ("SLACK_", "OPENAI_", "BOBBIN_", "DATABASE_URL", "PORT")
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
     for name in list(os.environ):
         if name.startswith(_FOREIGN):
             monkeypatch.delenv(name)
+
+
+class Stage:
+    """A brain that can be changed while its server runs, and that remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.brain: Brain | None = None
+        self.asked: list[Question] = []
+
+    def answer(self, question: Question) -> AsyncIterator[Piece]:
+        self.asked.append(question)
+        self.brain = self.brain or OfflineBrain()
+        return self.brain.answer(question)
 
 
 @dataclass
@@ -33,7 +46,16 @@ class House:
 
     slack: LocalSlack
     openai: LocalOpenAI
+    stage: Stage
     settings: dict[str, Any] = field(default_factory=dict)
+
+    def brain(self, answers: Any, **options: Any) -> None:
+        """From now on the model says this (ScriptedBrain)."""
+        self.stage.brain = ScriptedBrain(answers, **options)
+
+    def heard(self) -> tuple[tuple[str, str], ...]:
+        """All that the model was given with the last question."""
+        return self.stage.asked[-1].messages
 
     def load(self, **changes: Any) -> Settings:
         return load_settings(_env_file=None, **(self.settings | changes))
@@ -70,7 +92,11 @@ def text_of(message: dict[str, Any]) -> str:
     return str(message.get("markdown_text") or message.get("text") or "")
 
 
-Brain = Callable[..., Any]
+@pytest.fixture
+def unused_tcp_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(params=["assistants", "responses"])
@@ -81,7 +107,8 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def house(tmp_path: Path, backend: str) -> AsyncIterator[House]:
-    async with LocalSlack(manifest=manifest()) as slack, LocalOpenAI() as openai:
+    stage = Stage()
+    async with LocalSlack(manifest=manifest()) as slack, LocalOpenAI(brain=stage) as openai:
         settings = {
             "slack_bot_token": slack.bot_token,
             "slack_app_token": slack.app_token,
@@ -91,7 +118,4 @@ async def house(tmp_path: Path, backend: str) -> AsyncIterator[House]:
             "database_url": f"sqlite:///{tmp_path / 'bobbin.db'}",
             "bobbin_backend": backend,
         }
-        yield House(slack, openai, settings)
-
-
-__all__ = ["House", "ScriptedBrain", "bot_messages", "text_of"]
+        yield House(slack, openai, stage, settings)

@@ -10,15 +10,22 @@ from bot.engine.assistants import Assistants
 from bot.engine.commands import Commands
 from bot.engine.intake import Intake
 from bot.listeners import actions, commands, events, home
+from bot.listeners.afterwards import Afterwards
 from bot.render.governor import Governor
 
 
 def register(
-    app: AsyncApp, intake: Intake, words: Commands, assistants: Assistants, governor: Governor, bot_user: str
+    app: AsyncApp,
+    intake: Intake,
+    words: Commands,
+    assistants: Assistants,
+    governor: Governor,
+    afterwards: Afterwards,
+    bot_user: str,
 ) -> None:
     """Give a Bolt app all of Bobbin's listeners. `bot_user` is Bobbin's own user id."""
     events.register(app, intake, bot_user)
     commands.register(app, words)
-    actions.register(app, intake, words)
-    home.register(app, assistants, governor)
+    actions.register(app, intake, words, afterwards)
+    home.register(app, assistants, governor, afterwards)
     events.acknowledge_the_rest(app)

@@ -1,4 +1,5 @@
-"""Buttons, selects and message shortcuts. Each is acknowledged first; the work follows as Bolt's lazy listener."""
+"""Buttons, selects and message shortcuts. What they change is stored before Slack is told "received"; the answer, which
+goes to Slack's response_url, comes after."""
 
 from typing import Any
 
@@ -8,6 +9,7 @@ from bot.engine.commands import Commands, Place
 from bot.engine.intake import Intake
 from bot.engine.ports import ThreadKey
 from bot.errors import CommandError
+from bot.listeners.afterwards import Afterwards
 from bot.listeners.commands import now
 from bot.listeners.pickers import CHOOSE, RESET, assistant_picker
 from bot.render.notices import RETRY, escape
@@ -16,42 +18,47 @@ from bot.render.notices import RETRY, escape
 RESET_SHORTCUT, SWITCH_SHORTCUT = "reset_thread", "switch_assistant"
 
 
-def register(app: AsyncApp, intake: Intake, words: Commands) -> None:
-    async def acknowledge(ack: AsyncAck) -> None:
-        await ack()
-
-    async def choose(body: dict[str, Any], respond: AsyncRespond) -> None:
-        key = body["actions"][0]["selected_option"]["value"]
+def register(app: AsyncApp, intake: Intake, words: Commands, afterwards: Afterwards) -> None:
+    async def choose(ack: AsyncAck, body: dict[str, Any], respond: AsyncRespond) -> None:
         try:
-            answer = await words.use(_place(body), key)
+            answer = await words.use(_place(body), body["actions"][0]["selected_option"]["value"])
         except CommandError as error:
             answer = error.sentence
-        await respond(text=escape(answer), replace_original=True)
+        await ack()
+        afterwards(respond(text=escape(answer), replace_original=True))
 
-    async def reset(body: dict[str, Any], respond: AsyncRespond) -> None:
+    async def reset(ack: AsyncAck, body: dict[str, Any], respond: AsyncRespond) -> None:
         place = _place(body)
         thread = ThreadKey(place.team, place.channel, str(body["actions"][0]["value"]))
-        await respond(text=escape(await words.reset(thread, now())), replace_original=True)
+        answer = await words.reset(thread, now())
+        await ack()
+        afterwards(respond(text=escape(answer), replace_original=True))
 
-    async def retry(body: dict[str, Any], respond: AsyncRespond) -> None:
-        if await intake.retry(str(body["actions"][0]["value"])):
-            await respond(text=f"Tried again by <@{body['user']['id']}>.", replace_original=True)
+    async def retry(ack: AsyncAck, body: dict[str, Any], respond: AsyncRespond) -> None:
+        again = await intake.retry(str(body["actions"][0]["value"]))
+        await ack()
+        if again:
+            afterwards(respond(text=f"Tried again by <@{body['user']['id']}>.", replace_original=True))
         else:
-            await respond(text="That was tried again already.", replace_original=False)
+            afterwards(respond(text="That was tried again already.", replace_original=False))
 
-    async def reset_shortcut(body: dict[str, Any], respond: AsyncRespond) -> None:
-        await respond(text=escape(await words.reset(_thread(body), now())))
+    async def reset_shortcut(ack: AsyncAck, body: dict[str, Any], respond: AsyncRespond) -> None:
+        answer = await words.reset(_thread(body), now())
+        await ack()
+        afterwards(respond(text=escape(answer)))
 
-    async def switch_shortcut(body: dict[str, Any], respond: AsyncRespond) -> None:
+    async def switch_shortcut(ack: AsyncAck, body: dict[str, Any], respond: AsyncRespond) -> None:
         place = _place(body, _thread(body))
         current = await words.who(place)
-        await respond(text=f"{current.name} answers here.", blocks=assistant_picker(current, words.all(), place.thread))
+        await ack()
+        picker = assistant_picker(current, words.all(), place.thread)
+        afterwards(respond(text=f"{escape(current.name)} answers here.", blocks=picker))
 
-    app.action(CHOOSE)(ack=acknowledge, lazy=[choose])
-    app.action(RESET)(ack=acknowledge, lazy=[reset])
-    app.action(RETRY)(ack=acknowledge, lazy=[retry])
-    app.message_shortcut(RESET_SHORTCUT)(ack=acknowledge, lazy=[reset_shortcut])
-    app.message_shortcut(SWITCH_SHORTCUT)(ack=acknowledge, lazy=[switch_shortcut])
+    app.action(CHOOSE)(choose)
+    app.action(RESET)(reset)
+    app.action(RETRY)(retry)
+    app.message_shortcut(RESET_SHORTCUT)(reset_shortcut)
+    app.message_shortcut(SWITCH_SHORTCUT)(switch_shortcut)
 
 
 def _place(body: dict[str, Any], thread: ThreadKey | None = None) -> Place:

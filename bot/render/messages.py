@@ -16,9 +16,9 @@ _log = structlog.get_logger()
 #: Seconds between two writes to one message, so that an answer of some seconds needs about ten calls. An update
 #: sends the whole text again, and Slack advises few of them (https://docs.slack.dev/ai/developing-agents).
 _STREAM_PACE, _UPDATE_PACE = 0.5, 1.5
-#: Seconds before Slack's end of a stream at which we look for a good place to go on in the next message, and at
-#: which any place is good.
-_EARLY, _LAST = 60.0, 20.0
+#: The parts of a stream's life after which we look for a good place to go on in the next message, and after which
+#: any place is good.
+_EARLY, _LATE = 0.8, 0.93
 
 #: Slack's word for a stream that is over (https://docs.slack.dev/reference/methods/chat.appendStream).
 _EXPIRED = "message_not_in_streaming_state"
@@ -57,10 +57,12 @@ class StreamedMessage:
 
     pace = _STREAM_PACE
 
-    def __init__(self, governor: Governor, target: ReplyTarget, born: Born) -> None:
+    def __init__(self, governor: Governor, target: ReplyTarget, born: Born, lifetime: float = STREAM_LIFETIME) -> None:
+        """`lifetime` is after how many seconds Slack ends a stream."""
         self._governor = governor
         self._target = target
         self._born = born
+        self._lifetime = lifetime
         self._ts: str | None = None
         self._written = ""
         self._started_at = 0.0
@@ -93,10 +95,8 @@ class StreamedMessage:
         self._written = whole
 
     def seconds_left(self) -> tuple[float, float]:
-        if self._ts is None:
-            return STREAM_LIFETIME, STREAM_LIFETIME
-        left = self._started_at + STREAM_LIFETIME - asyncio.get_running_loop().time()
-        return left - _EARLY, left - _LAST
+        age = asyncio.get_running_loop().time() - self._started_at if self._ts else 0.0
+        return self._lifetime * _EARLY - age, self._lifetime * _LATE - age
 
     async def _start(self, piece: str) -> None:
         arguments = {

@@ -9,7 +9,7 @@ import structlog
 from bot.engine.ports import Ending, Reply, ReplyMessage, ReplyTarget
 from bot.errors import SlackRefused, StoppedByUser
 from bot.render.governor import Governor
-from bot.render.limits import STATUS_LIFETIME
+from bot.render.limits import STATUS_LIFETIME, STREAM_LIFETIME
 from bot.render.markdown import harmless, page_end, page_text, settled
 from bot.render.messages import (
     GrowingMessage,
@@ -47,9 +47,11 @@ Keep = Callable[[ReplyMessage], Awaitable[None]]
 class SlackReplies:
     """Opens replies, and remembers whether this workspace streams at all."""
 
-    def __init__(self, governor: Governor, notices: SlackNotices) -> None:
+    def __init__(self, governor: Governor, notices: SlackNotices, *, stream_lifetime: float = STREAM_LIFETIME) -> None:
+        """`stream_lifetime` is after how many seconds Slack ends a stream."""
         self.governor = governor
         self.notices = notices
+        self.stream_lifetime = stream_lifetime
         self.streams = True
 
     def open(self, run: str, target: ReplyTarget, shown: Sequence[ReplyMessage], keep: Keep) -> Reply:
@@ -192,9 +194,12 @@ class SlackReply:
     async def _begin(self) -> GrowingMessage:
         # A full line for streams is no reason to keep people waiting: posting has a budget of its own.
         streams = self._replies.streams and self._replies.governor.free("chat.startStream")
-        message = StreamedMessage(self._replies.governor, self._target, self._born) if streams else self._posted()
+        message = self._streamed() if streams else self._posted()
         self._message = message
         return message
+
+    def _streamed(self) -> StreamedMessage:
+        return StreamedMessage(self._replies.governor, self._target, self._born, self._replies.stream_lifetime)
 
     def _posted(self) -> PostedMessage:
         return PostedMessage(self._replies.governor, self._target, self._born, self._run)

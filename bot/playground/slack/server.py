@@ -209,6 +209,14 @@ class LocalSlack:
         members = tuple(member for member in channel.members if member != self.bot_user_id)
         self.workspace.channels[name] = replace(channel, members=members)
 
+    def expire_streams(self) -> None:
+        """Every open stream has lived its five minutes."""
+        for channel in self.workspace.messages:
+            for message in self.messages(channel):
+                if message.get("streaming"):
+                    message["started_at"] = float("-inf")
+        self._streams.expire()
+
     async def disconnect(self, reason: str = "refresh_requested") -> None:
         await self.delivery.disconnect(reason)
 

@@ -1,0 +1,196 @@
+"""Replies: what a growing answer becomes in Slack. Real slack_sdk, local Slack."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.engine.ports import Answered, Ending, ReplyMessage, ReplyTarget, ThreadKey
+from bot.errors import SlackRefused, StoppedByUser
+from bot.playground.slack import LocalSlack
+from bot.render.governor import Governor
+from bot.render.notices import RETRY, SlackNotices
+from bot.render.reply import SlackReplies
+from tests.conftest import bot_messages, text_of
+
+
+class Desk:
+    """A local Slack with one post in #general, and replies to it."""
+
+    def __init__(self, slack: LocalSlack, client: AsyncWebClient, ts: str, **options: Any) -> None:
+        self.slack = slack
+        self.channel = slack.channels["general"].id
+        self.ts = ts
+        governor = Governor(client)
+        self.replies = SlackReplies(governor, SlackNotices(governor), **options)
+        self.target = ReplyTarget(
+            ThreadKey(slack.team_id, self.channel, ts), slack.users["ada"].id, slack.team_id, "channel"
+        )
+        self.kept: list[ReplyMessage] = []
+        self.has_kept = asyncio.Event()
+
+    def open(self, shown: tuple[ReplyMessage, ...] = ()) -> Any:
+        async def keep(message: ReplyMessage) -> None:
+            self.kept.append(message)
+            self.has_kept.set()
+
+        return self.replies.open("run-1", self.target, shown, keep)
+
+    @property
+    def said(self) -> list[dict[str, Any]]:
+        return bot_messages(self.slack, self.channel, self.ts)
+
+    def methods(self) -> list[str]:
+        return [call.method for call in self.slack.calls if call.method.startswith("chat.")]
+
+
+@contextlib.asynccontextmanager
+async def desk(**options: Any) -> AsyncIterator[Desk]:
+    slack_options = {name: options.pop(name) for name in ("enforce_rate_limits",) if name in options}
+    async with LocalSlack(**slack_options) as slack, aiohttp.ClientSession() as session:
+        client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, session=session, retry_handlers=[])
+        ts = await slack.post("ada", slack.channels["general"].id, "question")
+        yield Desk(slack, client, ts, **options)
+        slack.delivery.acks.clear()
+
+
+def shows(room: Desk, characters: int) -> Callable[[LocalSlack], bool]:
+    return lambda _: sum(len(text_of(message)) for message in room.said) >= characters
+
+
+async def test_a_short_answer_needs_few_calls() -> None:
+    async with desk() as room:
+        reply = room.open()
+        reply.show("Forty")
+        reply.show("Forty-two.")
+        await reply.finish("Forty-two.", Answered)
+        assert [text_of(message) for message in room.said] == ["Forty-two."]
+        assert len(room.methods()) <= 3
+        assert [(message.seq, message.start, message.stream) for message in room.kept] == [(0, 0, True)]
+
+
+async def test_a_stream_older_than_its_life_goes_on_in_the_next_message() -> None:
+    """https://github.com/slackapi/python-slack-sdk/issues/1859"""
+    async with desk(stream_lifetime=1.0) as room:
+        reply = room.open()
+        text = ""
+        for number in range(12):
+            text += f"Sentence number {number} is here.\n\n"
+            reply.show(text)
+            await room.slack.wait_for(shows(room, len(text) - 40), 5)
+        await reply.finish(text, Answered)
+        assert len(room.said) >= 2
+        assert "".join(text_of(message) for message in room.said).split() == text.split()
+        assert not any(call.response.get("error") for call in room.slack.calls)
+        assert [message.start for message in room.kept] == sorted({message.start for message in room.kept})
+
+
+async def test_a_stream_that_ends_in_mid_air_keeps_its_text_and_the_rest_follows() -> None:
+    async with desk() as room:
+        reply = room.open()
+        reply.show("The first part is here and ")
+        await room.slack.wait_for(lambda _: room.said)
+        room.slack.expire_streams()
+        reply.show("The first part is here and so is the second, ")
+        await room.slack.wait_for(lambda slack: any(call.method == "chat.update" for call in slack.calls))
+        await reply.finish("The first part is here and so is the second, and the third.", Answered)
+        said = " ".join(text_of(message).strip() for message in room.said)
+        assert said == "The first part is here and so is the second, and the third."
+
+
+async def test_an_append_of_which_nobody_knows_whether_it_arrived_is_mended_not_doubled() -> None:
+    async with desk() as room:
+        reply = room.open()
+        reply.show("One two three ")
+        await room.slack.wait_for(lambda _: room.said)
+        room.slack.faults.add(method="chat.appendStream", drop=True, when="after")
+        reply.show("One two three four five six ")
+        await room.slack.wait_for(lambda slack: any(call.method == "chat.update" for call in slack.calls))
+        text = "One two three four five six seven."
+        await reply.finish(text, Answered)
+        assert "".join(text_of(m) for m in room.said).split() == text.split()
+
+
+async def test_a_reply_that_was_begun_before_is_finished_in_the_same_message() -> None:
+    async with desk() as room:
+        first = room.open()
+        first.show("Half of the answer is ")
+        await room.has_kept.wait()
+        first.abandon()
+        second = room.open(tuple(room.kept))
+        second.show("Half of")
+        await second.finish("Half of the answer is here, and the rest too.", Answered)
+        assert [text_of(m) for m in room.said] == ["Half of the answer is here, and the rest too."]
+
+
+async def test_what_was_shown_stays_when_the_run_breaks_and_retry_is_offered() -> None:
+    async with desk() as room:
+        reply = room.open()
+        reply.show("So far so good, but ")
+        await room.slack.wait_for(lambda _: room.said)
+        await reply.finish("So far so good, but ", Ending("The model server failed.", retry=True))
+        answer, notice = room.said
+        assert text_of(answer).strip() == "So far so good, but"
+        assert notice["text"] == "The model server failed."
+        button = notice["blocks"][-1]["elements"][0]
+        assert (button["action_id"], button["value"]) == (RETRY, "run-1")
+        assert not room.slack.statuses
+
+
+async def test_slacks_stop_is_told_to_the_run() -> None:
+    async with desk() as room:
+        reply = room.open()
+        reply.show("One two three ")
+        await room.slack.wait_for(lambda _: room.said)
+        room.slack.people.stop_stream("ada", room.channel, room.ts)
+        reply.show("One two three four five six ")
+        await room.slack.wait_for(lambda slack: slack.calls[-1].response.get("error") == "stopped_by_user")
+        with pytest.raises(StoppedByUser):
+            await show_until_it_raises(reply)
+        await reply.finish("One two three four five", Ending("Stopped."))
+        assert [text_of(m).strip() for m in room.said] == ["One two", "Stopped."]
+
+
+async def show_until_it_raises(reply: Any) -> None:
+    """The refusal is in Slack's answer; the reply hears it some turns of the loop later."""
+    for _ in range(1000):
+        reply.show("One two three four five six ")
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("trouble", ["archive", "remove_bot"])
+async def test_a_channel_that_takes_no_more_ends_the_reply(trouble: str) -> None:
+    async with desk() as room:
+        getattr(room.slack, trouble)("general")
+        reply = room.open()
+        with pytest.raises(SlackRefused) as raised:
+            await reply.finish("An answer.", Answered)
+        assert raised.value.code in ("is_archived", "not_in_channel")
+
+
+async def test_a_429_delays_and_loses_nothing() -> None:
+    async with desk() as room:
+        for method in ("chat.startStream", "chat.appendStream", "chat.stopStream"):
+            room.slack.faults.add(method=method, status=429, retry_after=1)
+        reply = room.open()
+        reply.show("One two ")
+        await room.slack.wait_for(lambda _: room.said)
+        await reply.finish("One two three.", Answered)
+        assert "".join(text_of(m) for m in room.said) == "One two three."
+
+
+async def test_many_answers_at_once_all_end_complete_under_slacks_limits() -> None:
+    """Fifty replies share the budget: those for whom no stream is free are posted and updated."""
+    async with desk(enforce_rate_limits=True) as room:
+        text = "word " * 200 + "end."
+        replies = [room.open() for _ in range(30)]
+        for end in (50, 400, len(text)):
+            for reply in replies:
+                reply.show(text[:end])
+            await asyncio.sleep(0)
+        await asyncio.gather(*(reply.finish(text, Answered) for reply in replies))
+        assert [text_of(m) for m in room.said] == [text] * 30
