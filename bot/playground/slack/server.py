@@ -79,6 +79,7 @@ class LocalSlack:
         self._condition = asyncio.Condition()
         self._listeners: set[asyncio.Event] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self.stopping = False
 
     async def start(self) -> None:
         """Open the port. Raises OSError where it is taken."""
@@ -105,6 +106,7 @@ class LocalSlack:
         self._keep(self._expire())
 
     async def stop(self) -> None:
+        self.stopping = True
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
