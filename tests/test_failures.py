@@ -99,9 +99,8 @@ async def test_runs_that_wait_or_expire_are_said(house: House, status: str, part
     assert again
 
 
+@pytest.mark.parametrize("backend", ["assistants"])
 async def test_a_server_without_the_assistants_api_says_what_to_set(house: House) -> None:
-    if house.settings["bobbin_backend"] != "assistants":
-        pytest.skip("about the Assistants API")
     async with LocalOpenAI(assistants_api=False) as server, house.bobbin(openai_base_url=server.url):
         ts = await house.ask("hello")
         [said] = await house.answers(ts)
@@ -144,9 +143,9 @@ async def test_a_run_that_hangs_is_ended_and_said(house: House) -> None:
     assert said == "This took longer than 1 seconds, so I ended it."
 
 
+@pytest.mark.parametrize("backend", ["responses"])
 async def test_a_conversation_over_the_context_goes_on(house: House) -> None:
-    if house.settings["bobbin_backend"] != "responses":
-        pytest.skip("the Assistants API leaves the oldest out by itself")
+    """The Assistants API leaves the oldest out by itself; Responses may refuse."""
     house.brain(lambda _: "Fine.")
     house.openai.faults.add(
         method="POST", path="/responses", status=400, code="context_length_exceeded", type="invalid_request_error"

@@ -95,6 +95,7 @@ class ResponsesBackend:
                 return
             stream = await self._unlocked(lambda: patiently(lambda: self._create(request), self._patience))
             run_id: str | None = None
+            broke = False
             try:
                 async for event in read_stream(stream):
                     if isinstance(event, RunStarted):
@@ -103,10 +104,11 @@ class ResponsesBackend:
                     if isinstance(event, RunEnded):
                         return
             except (openai.APIConnectionError, httpx2.HTTPError) as error:
+                broke = True
                 _log.info("stream-broke", run=request.run, error=type(error).__name__)
             finally:
                 await stream.close()
-            for event in await self._looked_up(request, run_id):
+            for event in await self._looked_up(request, run_id, broke=broke):
                 yield event
         except openai.APIError as error:
             raise await self._explained(error, request.backend_thread, request.assistant.model) from error
@@ -130,11 +132,13 @@ class ResponsesBackend:
                 return [RunStarted(response.id), TextDone(output_text(response)), ended_event(response)]
         return await self._answer_in_conversation(request)
 
-    async def _looked_up(self, request: RunRequest, run_id: str | None) -> list[RunEvent]:
+    async def _looked_up(self, request: RunRequest, run_id: str | None, *, broke: bool) -> list[RunEvent]:
         """The stream ended before the response did: the response, or the conversation, tells whether it completed."""
         response = await self._ended(run_id) if run_id else None
-        if response is not None and response.status != "cancelled":
-            return [TextDone(output_text(response)), ended_event(response)]
+        # A broken connection is what cancels a response that does not run in the background.
+        if response is not None and not (broke and response.status == "cancelled"):
+            text = output_text(response)
+            return [TextDone(text), ended_event(response)] if text else [ended_event(response)]
         found = await self._answer_in_conversation(request)
         if found is None:
             raise RunBroken("The connection to the model server broke in the middle of the answer.")

@@ -65,3 +65,9 @@ def mention_of(user: str) -> re.Pattern[str]:
 
 #: A post that begins by naming somebody.
 LEADING_MENTION = re.compile(r"^\s*<@(?P<user>[A-Z0-9]+)(?:\|[^<>]*)?>")
+
+
+def without_leading_mention(text: str, user: str) -> str:
+    """A post without the mention of this user that it begins with, and what joins it to the rest."""
+    match = mention_of(user).match(text.lstrip())
+    return (text.lstrip()[match.end() :].lstrip(" \t\n,:") if match else text).strip()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.engine.ports import Arrival, Post, PostKind, ThreadKey
-from bot.listeners.entities import LEADING_MENTION, mention_of
+from bot.listeners.entities import LEADING_MENTION, mention_of, without_leading_mention
 
 #: Subtypes of what a person wrote; all others (joins, topics, bots) are not for Bobbin.
 _WRITTEN = frozenset({None, "file_share", "thread_broadcast", "me_message"})
@@ -58,7 +58,7 @@ def arrival_from(body: Payload, bot_user: str) -> Arrival | None:
         ts=ts,
         author=author,
         author_team=event.get("user_team") or event.get("source_team") or event.get("team") or team,
-        text=_with_files(_without_leading(raw, bot_user), event.get("files") or ()),
+        text=_with_files(without_leading_mention(raw, bot_user), event.get("files") or ()),
         kind=PostKind.ASK,
         surface=surface,
         event_id=str(body.get("event_id") or ""),
@@ -82,7 +82,7 @@ def edit_from(body: Payload, bot_user: str) -> Edit | None:
         return None
     edited_ts = str(message["edited"].get("ts") or event.get("event_ts") or "")
     text = _with_files(
-        _without_leading(str(message.get("text") or ""), _bot_user(body, bot_user)), message.get("files") or ()
+        without_leading_mention(str(message.get("text") or ""), _bot_user(body, bot_user)), message.get("files") or ()
     )
     return Edit(_team(body), event["channel"], message["ts"], text, edited_ts)
 
@@ -121,11 +121,6 @@ def _surface(event: Payload) -> str:
     """Slack's channel_type. app_mention lacks it, and the id tells; `app_home` is the DM's older name."""
     kind = event.get("channel_type") or _SURFACE_OF_ID.get(str(event["channel"])[:1], "channel")
     return "im" if kind == "app_home" else str(kind)
-
-
-def _without_leading(text: str, bot_user: str) -> str:
-    match = mention_of(bot_user).match(text.lstrip())
-    return (text.lstrip()[match.end() :].lstrip(" \t\n,:") if match else text).strip()
 
 
 def _with_files(text: str, files: Any) -> str:

@@ -73,7 +73,7 @@ class SlackWorkspace:
         return [message for message in said if (after or "") < str(message.get("ts", "")) < before]
 
     async def _message(self, said: dict[str, Any], *, in_dm: bool) -> Message:
-        text = await self.readable(str(said.get("text") or ""))
+        text = await self.readable(entities.without_leading_mention(str(said.get("text") or ""), self._bot_user))
         ts, author = str(said["ts"]), str(said.get("user") or "")
         if author == self._bot_user:
             return Message(ts, "assistant", text)
