@@ -142,19 +142,29 @@ async def _reached(app: AsyncApp, settings: Settings) -> AsyncIterator[str]:
         async with serve_http(app, settings.port) as url:
             yield url
         return
+    # Asked for by ourselves, because the SDK's client would go on asking for ever with a token that Slack refuses.
+    url = await open_socket_mode(app.client, settings.app_token)
     handler = AsyncSocketModeHandler(app, settings.app_token)
+    handler.client.wss_uri = url
     try:
         await handler.connect_async()
-    except SlackApiError as error:
-        await handler.close_async()
-        raise SettingsError(
-            f"SLACK_APP_TOKEN: Slack refused it ({error.response.get('error')}); make an app-level token with "
-            "connections:write under Basic Information, at api.slack.com/apps."
-        ) from error
-    try:
         yield "Socket Mode"
     finally:
         await handler.close_async()
+
+
+async def open_socket_mode(slack: AsyncWebClient, app_token: str) -> str:
+    """The address of a Socket Mode connection (apps.connections.open). Raises SettingsError where Slack refuses."""
+    try:
+        response = await slack.apps_connections_open(app_token=app_token)
+    except SlackApiError as error:
+        raise SettingsError(
+            f"SLACK_APP_TOKEN: Slack refused it ({error.response.get('error')}); make an app-level token with "
+            "connections:write, and switch Socket Mode on, at api.slack.com/apps."
+        ) from error
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise SettingsError(f"SLACK_API_URL: {slack.base_url} cannot be reached ({error}).") from error
+    return str(response["url"])
 
 
 @asynccontextmanager

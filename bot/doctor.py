@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
-from bot.app import connect_backend, identify, slack_client
+from bot.app import connect_backend, identify, open_socket_mode, slack_client
 from bot.engine.assistants import Assistants, load_assistants
 from bot.errors import BobbinError, SettingsError
 from bot.manifest import manifest
@@ -109,16 +108,10 @@ def _scopes(identity: AsyncSlackResponse) -> Finding:
 
 
 async def _app_token(settings: Settings, session: aiohttp.ClientSession) -> Finding:
-    client = slack_client(settings, session, settings.app_token)
     try:
-        await client.apps_connections_open(app_token=settings.app_token)
-    except SlackApiError as error:
-        advice = "make an app-level token with connections:write, and switch Socket Mode on, at api.slack.com/apps"
-        return Finding(
-            False, "app token", f"SLACK_APP_TOKEN: Slack refused it ({error.response.get('error')}); {advice}"
-        )
-    except (aiohttp.ClientError, TimeoutError) as error:
-        return Finding(False, "app token", f"Slack cannot be reached ({error})")
+        await open_socket_mode(slack_client(settings, session, None), settings.app_token)
+    except SettingsError as error:
+        return Finding(False, "app token", error.sentence)
     return Finding(True, "app token", "Socket Mode opens")
 
 

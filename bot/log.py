@@ -44,6 +44,8 @@ def configure(log_format: str, level: str) -> None:
     root.setLevel(level)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
+    # Its warnings are about how Bolt is set up, which is Bobbin's choice and nobody's to act on.
+    logging.getLogger("slack_bolt").setLevel(logging.ERROR)
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

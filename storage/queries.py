@@ -11,6 +11,10 @@ _RUN = (
 _OF_THREAD = "team = :team AND channel = :channel AND thread_ts = :thread_ts"
 _OF_POST = "team = :team AND channel = :channel AND ts = :ts"
 
+ADD_SCHEMA_VERSION = "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY)"
+VERSION = "SELECT MAX(version) FROM schema_version"
+KEEP_VERSION = "INSERT INTO schema_version (version) VALUES (:version)"
+
 MAP_THREAD = """
     INSERT INTO threads (team, channel, ts) VALUES (:team, :channel, :thread_ts)
     ON CONFLICT (team, channel, ts) DO NOTHING
@@ -37,9 +41,10 @@ THREADS_WITH_WORK = """
     SELECT team, channel, thread_ts FROM (
         SELECT team, channel, thread_ts, ts AS since FROM posts WHERE state = 'waiting' AND kind <> 'context'
         UNION ALL
-        SELECT team, channel, thread_ts, thread_ts AS since FROM runs WHERE ended_at IS NULL
+        SELECT team, channel, thread_ts, (SELECT MIN(posts.ts) FROM posts WHERE posts.run = runs.id) AS since
+        FROM runs WHERE ended_at IS NULL
     ) AS work
-    GROUP BY team, channel, thread_ts ORDER BY MIN(since)
+    GROUP BY team, channel, thread_ts ORDER BY MIN(since), team, channel, thread_ts
 """
 
 THREAD = """
@@ -83,13 +88,17 @@ ADD_RUN = f"""
         :backend_thread, :backend_run, :cursor, :attempt, :error, :created_at, :ended_at)
 """
 TAKE_POST = f"UPDATE posts SET state = 'taken', run = :run WHERE {_OF_POST} AND state = 'waiting'"
-UNFINISHED_RUN = f"SELECT {_RUN} FROM runs WHERE {_OF_THREAD} AND ended_at IS NULL ORDER BY created_at LIMIT 1"
+UNFINISHED_RUN = f"SELECT {_RUN} FROM runs WHERE {_OF_THREAD} AND ended_at IS NULL ORDER BY created_at, id LIMIT 1"
 RUN = f"SELECT {_RUN} FROM runs WHERE id = :id"
 RUN_POSTS = f"SELECT {_POST} FROM posts WHERE run = :id ORDER BY ts"
 UPDATE_RUN = """
     UPDATE runs SET status = :status, backend_thread = :backend_thread, backend_run = :backend_run, cursor = :cursor,
-        attempt = :attempt, assistant = :assistant, error = :error, ended_at = :ended_at
-    WHERE id = :id
+        attempt = :attempt
+    WHERE id = :id AND ended_at IS NULL
+"""
+END_RUN = """
+    UPDATE runs SET status = :status, error = :error, ended_at = :ended_at
+    WHERE id = :id AND ended_at IS NULL RETURNING id
 """
 END_POSTS = "UPDATE posts SET state = 'done' WHERE run = :id"
 FORGET_POSTS = "UPDATE posts SET state = 'done', text = '' WHERE run = :id"

@@ -1,37 +1,49 @@
 """Storage in one SQLite file, through aiosqlite."""
 
 import asyncio
+import os
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import asdict, replace
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import aiosqlite
 
 from storage import queries
-from storage.base import (
-    Post,
-    PostKind,
-    PostState,
-    ReplyMessage,
-    Run,
-    RunStatus,
-    Scope,
-    StorageError,
-    Thread,
-    ThreadKey,
+from storage.base import Post, ReplyMessage, Run, RunStatus, Scope, StorageError, Thread, ThreadKey
+from storage.migrations import migrate, migrations
+from storage.rows import (
+    Execute,
+    Row,
+    post_identity,
+    post_of,
+    post_values,
+    reply_of,
+    reply_values,
+    run_of,
+    run_values,
+    storable,
+    thread_values,
 )
-from storage.migrations import migrations
 
 _SCHEME = "sqlite:///"
+_MEMORY = ":memory:"
 #: Seconds to wait for another process that holds the database's lock.
-_BUSY = 5.0
+_BUSY_TIMEOUT = 5.0
 #: FULL: a post of which Slack was told "received" outlives a power cut too (https://www.sqlite.org/pragma.html).
-_PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
-
-Row = Sequence[Any]
+_PRAGMAS = ("synchronous = FULL", "foreign_keys = ON")
+#: Seconds between two attempts at what SQLite does not wait for by itself.
+_BUSY_PAUSE = 0.02
+#: What SQLite's result codes (https://www.sqlite.org/rescode.html) mean for the person who runs Bobbin.
+_REASONS = {
+    sqlite3.SQLITE_BUSY: "another program keeps it locked; end that program, or give each its own file",
+    sqlite3.SQLITE_CORRUPT: "it is damaged; restore a copy, or point DATABASE_URL at another file",
+    sqlite3.SQLITE_NOTADB: "it is not a database; point DATABASE_URL at another file",
+    sqlite3.SQLITE_FULL: "its disk is full",
+    sqlite3.SQLITE_READONLY: "it may not be written; give Bobbin the right to write the file and its folder",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened; give Bobbin the right to read and write the file and its folder",
+}
 
 
 class SqliteStorage:
@@ -42,40 +54,42 @@ class SqliteStorage:
         self._connection = connection
         self._name = name
         self._lock = asyncio.Lock()
+        self._closed = False
 
     @classmethod
-    async def open(cls, url: str) -> "SqliteStorage":
+    async def open(cls, url: str, *, busy_timeout: float = _BUSY_TIMEOUT) -> "SqliteStorage":
         """Open (or make) the database of a `sqlite:///path` URL and bring its schema up to date.
 
-        Raises StorageError: not a folder, not writable, not a database, or from a newer Bobbin.
+        `busy_timeout` is how many seconds to wait for another process's lock. Raises StorageError: no folder, not
+        writable, not a database, damaged, locked, or from a newer Bobbin.
         """
         name = url.removeprefix(_SCHEME)
         if not url.startswith(_SCHEME) or not name:
             raise StorageError(f"DATABASE_URL: {url} is not of the form sqlite:///bobbin.db.")
-        if name != ":memory:" and not await asyncio.to_thread(Path(name).parent.is_dir):
-            raise StorageError(f"DATABASE_URL: there is no folder {Path(name).parent} to keep {Path(name).name} in.")
+        if name != _MEMORY:
+            await asyncio.to_thread(_check_place, Path(name))
+        with _explained(name):
+            storage = cls(await aiosqlite.connect(name, timeout=busy_timeout, isolation_level=None), name)
         try:
-            connection = await aiosqlite.connect(name, timeout=_BUSY, isolation_level=None)
-        except sqlite3.Error as error:
-            raise StorageError(f"DATABASE_URL: {name} cannot be opened ({error}).") from error
-        storage = cls(connection, name)
-        try:
-            await storage._prepare()
+            await storage._prepare(busy_timeout)
         except BaseException:
-            await connection.close()
+            await storage.close()
             raise
         return storage
 
     async def close(self) -> None:
-        await self._connection.close()
+        """Let go of the file, once the transaction that is under way has ended."""
+        async with self._lock:
+            self._closed = True
+            await self._connection.close()
 
     # Posts
 
     async def add_post(self, post: Post, *, opens_thread: bool) -> bool:
-        async with self._transaction() as run:
+        async with self._transaction() as execute:
             if opens_thread:
-                await run(queries.MAP_THREAD, _key(post.thread))
-            return bool(await run(queries.ADD_POST, _post_parameters(post)))
+                await execute(queries.MAP_THREAD, thread_values(post.thread))
+            return bool(await execute(queries.ADD_POST, post_values(post)))
 
     async def edit_post(self, thread_team: str, channel: str, ts: str, text: str, edited_ts: str) -> bool:
         values = {"team": thread_team, "channel": channel, "ts": ts, "text": text, "edited_ts": edited_ts}
@@ -86,10 +100,10 @@ class SqliteStorage:
         return ThreadKey(thread_team, channel, rows[0][0]) if rows else None
 
     async def waiting_posts(self, thread: ThreadKey) -> Sequence[Post]:
-        return [_post(row) for row in await self._read(queries.WAITING_POSTS, _key(thread))]
+        return [post_of(row) for row in await self._read(queries.WAITING_POSTS, thread_values(thread))]
 
     async def finish_post(self, post: Post) -> None:
-        await self._write(queries.FINISH_POST, _post_key(post))
+        await self._write(queries.FINISH_POST, post_identity(post))
 
     async def threads_with_work(self) -> Sequence[ThreadKey]:
         return [ThreadKey(*row) for row in await self._read(queries.THREADS_WITH_WORK, {})]
@@ -97,26 +111,28 @@ class SqliteStorage:
     # Threads
 
     async def thread(self, key: ThreadKey) -> Thread | None:
-        rows = await self._read(queries.THREAD, _key(key))
+        rows = await self._read(queries.THREAD, thread_values(key))
         return Thread(key, *rows[0]) if rows else None
 
     async def map_thread(self, key: ThreadKey, backend: str, backend_thread: str) -> None:
-        values = {**_key(key), "backend": backend, "backend_thread": backend_thread}
+        values = {**thread_values(key), "backend": backend, "backend_thread": backend_thread}
         await self._write(queries.POINT_THREAD, values)
 
     async def reset_thread(self, key: ThreadKey, forgotten_before: str) -> Thread | None:
-        async with self._transaction() as run:
-            rows = await run(queries.THREAD, _key(key))
-            await run(queries.RESET_THREAD, {**_key(key), "forgotten_before": forgotten_before})
+        async with self._transaction() as execute:
+            rows = await execute(queries.THREAD, thread_values(key))
+            await execute(queries.RESET_THREAD, {**thread_values(key), "forgotten_before": forgotten_before})
         return Thread(key, *rows[0]) if rows else None
 
     async def choose_for_thread(self, key: ThreadKey, assistant: str | None) -> None:
-        await self._write(queries.CHOOSE_FOR_THREAD, {**_key(key), "assistant": assistant})
+        await self._write(queries.CHOOSE_FOR_THREAD, {**thread_values(key), "assistant": assistant})
 
     async def choose(self, team: str, scope: Scope, scope_id: str, assistant: str | None) -> None:
-        query = queries.CHOOSE if assistant else queries.UNCHOOSE
         values = {"team": team, "scope": scope, "scope_id": scope_id}
-        await self._write(query, {**values, "assistant": assistant} if assistant else values)
+        if assistant is None:
+            await self._write(queries.UNCHOOSE, values)
+        else:
+            await self._write(queries.CHOOSE, {**values, "assistant": assistant})
 
     async def choices(self, team: str, channel: str, person: str) -> dict[Scope, str]:
         rows = await self._read(queries.CHOICES, {"team": team, "channel": channel, "person": person})
@@ -131,147 +147,133 @@ class SqliteStorage:
     async def open_run(self, run: Run, posts: Sequence[Post]) -> Sequence[Post]:
         async with self._transaction() as execute:
             for post in posts:
-                await execute(queries.TAKE_POST, {**_post_key(post), "run": run.id})
-            taken = [_post(row) for row in await execute(queries.RUN_POSTS, {"id": run.id})]
+                await execute(queries.TAKE_POST, {**post_identity(post), "run": run.id})
+            taken = [post_of(row) for row in await execute(queries.RUN_POSTS, {"id": run.id})]
             if taken:
-                await execute(queries.ADD_RUN, _run_parameters(run))
+                await execute(queries.ADD_RUN, run_values(run))
         return taken
 
     async def unfinished_run(self, thread: ThreadKey) -> Run | None:
-        return _first_run(await self._read(queries.UNFINISHED_RUN, _key(thread)))
+        return run_of(await self._read(queries.UNFINISHED_RUN, thread_values(thread)))
 
     async def run(self, run_id: str) -> Run | None:
-        return _first_run(await self._read(queries.RUN, {"id": run_id}))
+        return run_of(await self._read(queries.RUN, {"id": run_id}))
 
     async def run_posts(self, run_id: str) -> Sequence[Post]:
-        return [_post(row) for row in await self._read(queries.RUN_POSTS, {"id": run_id})]
+        return [post_of(row) for row in await self._read(queries.RUN_POSTS, {"id": run_id})]
 
     async def update_run(self, run: Run) -> None:
-        await self._write(queries.UPDATE_RUN, _run_changes(run))
+        await self._write(queries.UPDATE_RUN, run_values(run))
 
     async def close_run(self, run: Run) -> None:
+        # Without an end it would be taken up for ever, with posts that are done.
+        assert run.status.ended
+        assert run.ended_at is not None
         posts = queries.FORGET_POSTS if run.status is RunStatus.COMPLETED else queries.END_POSTS
         async with self._transaction() as execute:
-            await execute(queries.UPDATE_RUN, _run_changes(run))
-            await execute(posts, {"id": run.id})
+            if await execute(queries.END_RUN, run_values(run)):
+                await execute(posts, {"id": run.id})
 
     async def reopen_run(self, run_id: str, new_run: Run) -> bool:
         async with self._transaction() as execute:
             if not await execute(queries.CLAIM_RETRY, {"id": run_id, "new_run": new_run.id}):
                 return False
-            await execute(queries.ADD_RUN, _run_parameters(new_run))
+            await execute(queries.ADD_RUN, run_values(new_run))
             await execute(queries.HAND_OVER_POSTS, {"id": run_id, "new_run": new_run.id})
         return True
 
     async def add_reply_message(self, message: ReplyMessage) -> None:
-        await self._write(queries.ADD_REPLY, asdict(message))
+        await self._write(queries.ADD_REPLY, reply_values(message))
 
     async def reply_messages(self, run_id: str) -> Sequence[ReplyMessage]:
-        rows = await self._read(queries.REPLIES, {"id": run_id})
-        return [replace(message, stream=bool(message.stream)) for message in (ReplyMessage(*row) for row in rows)]
+        return [reply_of(row) for row in await self._read(queries.REPLIES, {"id": run_id})]
 
     # The connection
 
-    async def _prepare(self) -> None:
-        try:
-            for pragma in _PRAGMAS:
-                await self._connection.execute(f"PRAGMA {pragma}")
-            await self._connection.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)")
-        except sqlite3.Error as error:
-            raise StorageError(f"DATABASE_URL: {self._name} cannot be used as a database ({error}).") from error
-        async with self._transaction() as run:
-            await self._migrate(run)
+    async def _prepare(self, busy_timeout: float) -> None:
+        with self._explained():
+            await self._write_ahead(busy_timeout)
+        for pragma in _PRAGMAS:
+            await self._read(f"PRAGMA {pragma}", {})
+        known = await asyncio.to_thread(lambda: tuple(migrations()))
+        await migrate(known, database=self._name, read=self._read, transaction=self._transaction)
 
-    async def _migrate(self, run: Any) -> None:
-        rows = await run("SELECT MAX(version) FROM schema_version", {})
-        version = rows[0][0] or 0
-        known = list(migrations())
-        if version > len(known):
-            raise StorageError(
-                f"DATABASE_URL: {self._name} was written by a newer Bobbin (schema {version}; this one knows up to "
-                f"{len(known)}). Upgrade Bobbin, or point DATABASE_URL at another file."
-            )
-        for migration in known[version:]:
-            for statement in migration.statements:
-                await run(statement, {})
-            await run("INSERT INTO schema_version (version) VALUES (:version)", {"version": migration.version})
+    async def _write_ahead(self, busy_timeout: float) -> None:
+        """Switch a new file to WAL, which SQLite does not wait for while another process has just made it too
+        (https://www.sqlite.org/c3ref/busy_handler.html)."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + busy_timeout
+        while True:
+            try:
+                await self._execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if _code(error) != sqlite3.SQLITE_BUSY or clock() >= deadline:
+                    raise
+                await asyncio.sleep(_BUSY_PAUSE)
+            else:
+                return
 
     @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[Any]:
-        """All or nothing; yields what runs a statement and gives its rows."""
+    async def _transaction(self) -> AsyncIterator[Execute]:
+        """All or nothing; yields what runs a statement and gives its rows.
+
+        Cancelled before COMMIT was sent it is rolled back; cancelled after, it is done.
+        """
         async with self._lock:
-            try:
-                await self._connection.execute("BEGIN IMMEDIATE")
+            with self._explained():
                 try:
+                    await self._execute("BEGIN IMMEDIATE")
                     yield self._execute
+                    await self._execute("COMMIT")
                 except BaseException:
-                    await asyncio.shield(self._connection.execute("ROLLBACK"))
+                    # aiosqlite still runs a statement whose waiter was cancelled, BEGIN too; this queues behind it.
+                    await asyncio.shield(self._connection.rollback())
                     raise
-                await self._connection.execute("COMMIT")
-            except sqlite3.Error as error:
-                raise StorageError(f"{self._name}: {error}. Nothing was changed.") from error
 
-    async def _execute(self, query: str, values: Mapping[str, Any]) -> list[Row]:
-        return list(await self._connection.execute_fetchall(query, dict(values)))
+    async def _write(self, query: str, values: Mapping[str, Any]) -> Sequence[Row]:
+        async with self._transaction() as execute:
+            return await execute(query, values)
 
-    async def _write(self, query: str, values: Mapping[str, Any]) -> list[Row]:
-        async with self._transaction() as run:
-            rows: list[Row] = await run(query, values)
-        return rows
-
-    async def _read(self, query: str, values: Mapping[str, Any]) -> list[Row]:
+    async def _read(self, query: str, values: Mapping[str, Any]) -> Sequence[Row]:
         # Under the lock too: a statement between another task's BEGIN and COMMIT would see what may be rolled back.
         async with self._lock:
-            try:
+            with self._explained():
                 return await self._execute(query, values)
-            except sqlite3.Error as error:
-                raise StorageError(f"{self._name}: {error}.") from error
+
+    async def _execute(self, query: str, values: Mapping[str, Any] | None = None) -> Sequence[Row]:
+        return list(await self._connection.execute_fetchall(query, storable(values or {})))
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        if self._closed:
+            raise StorageError(f"{self._name} is closed: Bobbin is stopping.")
+        with _explained(self._name):
+            yield
 
 
-def _key(thread: ThreadKey) -> dict[str, Any]:
-    return {"team": thread.team, "channel": thread.channel, "thread_ts": thread.ts}
+def _check_place(path: Path) -> None:
+    """SQLite says "unable to open database file" to all of these."""
+    if not path.parent.is_dir():
+        raise StorageError(f"DATABASE_URL: there is no folder {path.parent} to keep {path.name} in.")
+    if path.is_dir():
+        raise StorageError(f"DATABASE_URL: {path} is a folder, not a file.")
+    for place in (path.parent, path):
+        if place.exists() and not os.access(place, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+            raise StorageError(f"DATABASE_URL: {place} is not writable, and SQLite writes {path.name} and beside it.")
 
 
-def _post_key(post: Post) -> dict[str, Any]:
-    return {"team": post.thread.team, "channel": post.thread.channel, "ts": post.ts}
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """SQLite's errors as StorageError."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        reason = _REASONS.get(_code(error))
+        sentence = f"{reason} ({error})" if reason else str(error)
+        raise StorageError(f"Database {name}: {sentence}.") from error
 
 
-def _post_parameters(post: Post) -> dict[str, Any]:
-    values = asdict(post)
-    del values["thread"]
-    return values | _key(post.thread)
-
-
-def _post(row: Row) -> Post:
-    team, channel, thread_ts, ts, author, author_team, text, kind, surface, state, run, event_id, edited_ts = row
-    return Post(
-        ThreadKey(team, channel, thread_ts),
-        ts,
-        author,
-        author_team,
-        text,
-        PostKind(kind),
-        surface,
-        PostState(state),
-        run,
-        event_id,
-        edited_ts,
-    )
-
-
-def _run_parameters(run: Run) -> dict[str, Any]:
-    values = asdict(run)
-    del values["thread"]
-    return values | _key(run.thread)
-
-
-def _run_changes(run: Run) -> dict[str, Any]:
-    unchanging = ("team", "channel", "thread_ts", "backend", "created_at")
-    return {name: value for name, value in _run_parameters(run).items() if name not in unchanging}
-
-
-def _first_run(rows: Sequence[Row]) -> Run | None:
-    if not rows:
-        return None
-    run_id, team, channel, thread_ts, assistant, backend, status, *rest = rows[0]
-    return Run(run_id, ThreadKey(team, channel, thread_ts), assistant, backend, RunStatus(status), *rest)
+def _code(error: sqlite3.Error) -> int:
+    """SQLite's primary result code: the lowest byte of an extended one (https://www.sqlite.org/rescode.html)."""
+    # The sqlite3 module's own errors, such as a missing parameter, have none.
+    return int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)) & 0xFF

@@ -1,4 +1,4 @@
-"""One file an API; each turns its wire into run events."""
+"""One package of adapters; each turns its API's wire into run events."""
 
 import openai
 
@@ -7,25 +7,24 @@ from bot.backends.responses import ResponsesBackend
 from bot.engine.ports import Backend
 from bot.errors import SettingsError
 
-#: Seconds to connect, and without a byte while an answer is made.
-_CONNECT, _SILENCE = 5.0, 600.0
+#: Seconds to connect, and without a byte of an answer; streams have their own.
+_TIMEOUT = openai.Timeout(30.0, connect=5.0)
 
 
-_KINDS: dict[str, type[AssistantsBackend | ResponsesBackend]] = {
-    "assistants": AssistantsBackend,
-    "responses": ResponsesBackend,
-}
+def connect(name: str, api_key: str, base_url: str | None, *, background: bool = False) -> Backend:
+    """The backend with this name, on one HTTP session. `background` is for Responses (see there).
+
+    Raises SettingsError for a name that there is not.
+    """
+    match name:
+        case AssistantsBackend.name:
+            return AssistantsBackend(_client(api_key, base_url))
+        case ResponsesBackend.name:
+            return ResponsesBackend(_client(api_key, base_url), background=background)
+    names = f"{AssistantsBackend.name}, {ResponsesBackend.name}"
+    raise SettingsError(f"BOBBIN_BACKEND is wrong: there is no {name}; there are {names}.")
 
 
-def connect(name: str, api_key: str, base_url: str | None) -> Backend:
-    """The backend with this name, on one HTTP session. Raises SettingsError for a name that there is not."""
-    if name not in _KINDS:
-        raise SettingsError(f"BOBBIN_BACKEND is wrong: there is no {name}; there are {', '.join(_KINDS)}.")
-    client = openai.AsyncOpenAI(
-        api_key=api_key,
-        base_url=base_url,
-        # It would repeat writes without an idempotency key; `retries.py` knows which may be.
-        max_retries=0,
-        timeout=openai.Timeout(_SILENCE, connect=_CONNECT),
-    )
-    return _KINDS[name](client)
+def _client(api_key: str, base_url: str | None) -> openai.AsyncOpenAI:
+    # The SDK would repeat writes without an idempotency key; `retries.py` knows which may be.
+    return openai.AsyncOpenAI(api_key=api_key, base_url=base_url, max_retries=0, timeout=_TIMEOUT)

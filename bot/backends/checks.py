@@ -1,7 +1,7 @@
 """What `bobbin doctor` asks a backend."""
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import openai
 
@@ -9,24 +9,33 @@ from bot.backends.failures import translated, unknown_model
 from bot.engine.ports import Check
 
 #: Days before a model's end at which its assistants should be moved.
-_NOTICE = 30
+_NOTICE = datetime.timedelta(days=30)
 
 
 async def check_models(client: openai.AsyncOpenAI, models: Sequence[str]) -> list[Check]:
-    """Whether the server has each model, and keeps it."""
-    return [await _check_model(client, model) for model in dict.fromkeys(models)]
-
-
-async def _check_model(client: openai.AsyncOpenAI, name: str) -> Check:
+    """Whether the server has each model, and keeps it. Empty where the server does not list its models."""
     try:
-        model = await client.models.retrieve(name)
+        ends = {model.id: model.shutdown_date async for model in client.models.list()}
     except openai.NotFoundError:
-        return Check(f"model {name}", unknown_model(name))
+        return []
     except openai.APIError as error:
-        return Check(f"model {name}", translated(error, name).sentence)
-    end = (model.model_extra or {}).get("shutdown_date") or getattr(model, "shutdown_date", None)
-    if end and datetime.date.fromisoformat(str(end)) - datetime.datetime.now(datetime.UTC).date() < datetime.timedelta(
-        days=_NOTICE
-    ):
-        return Check(f"model {name}", f"{name} is switched off on {end}; name another in the assistant's file.")
-    return Check(f"model {name}", None)
+        return [Check("models", translated(error).sentence)]
+    today = datetime.datetime.now(datetime.UTC).date()
+    return [Check(f"model {name}", _problem(name, ends, today)) for name in dict.fromkeys(models)]
+
+
+def _problem(name: str, ends: Mapping[str, str | None], today: datetime.date) -> str | None:
+    if name not in ends:
+        return unknown_model(name)
+    end = ends[name]
+    if end is not None and _date(end) - today < _NOTICE:
+        return f"{name} is switched off on {end}. An admin can name another in the assistant's file."
+    return None
+
+
+def _date(text: str) -> datetime.date:
+    """A date (YYYY-MM-DD); the end of time where it is none."""
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        return datetime.date.max

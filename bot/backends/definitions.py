@@ -9,12 +9,14 @@ from typing import Any
 import openai
 from openai.types import beta
 
-from bot.backends.limits import PAGE
+from bot.backends.limits import ASSISTANT_DESCRIPTION, ASSISTANT_NAME, PAGE
 from bot.backends.retries import Patience, patiently
 from bot.engine.ports import Assistant
 
 #: Metadata by which Bobbin knows its own: the key, and a hash of the definition.
 _KEY, _DEFINITION = "bobbin_assistant", "bobbin_definition"
+#: What a server shows for an assistant without a temperature of its own.
+_DEFAULT_TEMPERATURE = 1.0
 
 
 class Definitions:
@@ -23,20 +25,23 @@ class Definitions:
     def __init__(self, client: openai.AsyncOpenAI, patience: Patience) -> None:
         self._client = client
         self._patience = patience
-        self._ids: dict[tuple[str, str], str] = {}
+        self._known: dict[str, tuple[str, str]] = {}
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def ensure(self, assistant: Assistant) -> str:
         """The server's id of an assistant that is as its file says. Raises openai.APIError."""
-        known = (assistant.key, _hash(assistant))
+        definition = _hash(assistant)
         async with self._locks[assistant.key]:
-            if known not in self._ids:
-                self._ids[known] = await self._make_or_update(assistant)
-            return self._ids[known]
+            known, assistant_id = self._known.get(assistant.key, ("", ""))
+            if known != definition:
+                assistant_id = await self._make_or_update(assistant)
+                self._known[assistant.key] = (definition, assistant_id)
+            return assistant_id
 
-    def forget(self, assistant: Assistant) -> None:
-        """The server no longer has it: make it again at the next need."""
-        self._ids.pop((assistant.key, _hash(assistant)), None)
+    def forget(self, assistant: Assistant, assistant_id: str) -> None:
+        """The server no longer has this one: make it again at the next need, unless that has been done."""
+        if self._known.get(assistant.key, ("", ""))[1] == assistant_id:
+            del self._known[assistant.key]
 
     async def _make_or_update(self, assistant: Assistant) -> str:
         found = await patiently(lambda: self._find(assistant.key), self._patience, repeatable=True)
@@ -60,17 +65,18 @@ class Definitions:
 
     async def _update(self, found: beta.Assistant, assistant: Assistant) -> beta.Assistant:
         parameters = _parameters(assistant)
-        if found.temperature is not None and assistant.temperature is None:
+        # What the file no longer sets has to be taken back; what was never set is not mentioned.
+        if assistant.temperature is None and found.temperature not in (None, _DEFAULT_TEMPERATURE):
             parameters["temperature"] = None
-        if getattr(found, "reasoning_effort", None) is not None and assistant.reasoning_effort is None:
+        if assistant.reasoning_effort is None and getattr(found, "reasoning_effort", None) is not None:
             parameters["reasoning_effort"] = None
         return await self._client.beta.assistants.update(found.id, **parameters)
 
 
 def _parameters(assistant: Assistant) -> dict[str, Any]:
     parameters: dict[str, Any] = {
-        "name": assistant.name,
-        "description": assistant.description,
+        "name": assistant.name[:ASSISTANT_NAME],
+        "description": assistant.description[:ASSISTANT_DESCRIPTION],
         "instructions": assistant.instructions,
         "model": assistant.model,
         "tools": [{"type": tool} for tool in assistant.tools],

@@ -1,7 +1,10 @@
 """The SDK's errors, as Bobbin's: each with the sentence that a person in Slack reads."""
 
+from collections.abc import Sequence
+
 import openai
 
+from bot.engine.ports import Assistant, Message
 from bot.errors import (
     BackendBusy,
     BackendError,
@@ -10,76 +13,115 @@ from bot.errors import (
     ContextOverflow,
     PostTooLong,
     RunBroken,
+    ThreadGone,
+    ThreadLocked,
 )
 
 #: Codes of errors and of failed runs, wherever they turn up (openai/types/responses/response_error.py,
 #: openai/types/beta/threads/run.py; https://platform.openai.com/docs/guides/error-codes).
-_BY_CODE: dict[str, type[BackendError]] = {
-    "context_length_exceeded": ContextOverflow,
-    "insufficient_quota": BackendRefused,
-    "invalid_api_key": BackendRefused,
-    "model_not_found": BackendRefused,
-    "rate_limit_exceeded": BackendBusy,
-    "server_error": RunBroken,
-    "string_above_max_length": PostTooLong,
+_BY_CODE: dict[str, tuple[type[BackendError], str]] = {
+    "context_length_exceeded": (
+        ContextOverflow,
+        "This conversation is too long for the model. Reset the thread, or start a new one.",
+    ),
+    "conversation_locked": (
+        ThreadLocked,
+        "Something else is at work in this conversation on the server. Please try again in a minute.",
+    ),
+    "insufficient_quota": (
+        BackendRefused,
+        "OpenAI says this account's quota is used up. An admin can check the plan and billing at platform.openai.com.",
+    ),
+    "invalid_api_key": (
+        BackendRefused,
+        "The model server refuses Bobbin's key. An admin has to check OPENAI_API_KEY.",
+    ),
+    "invalid_prompt": (
+        BackendRefused,
+        "The model provider refused this request. Please put it in other words.",
+    ),
+    "rate_limit_exceeded": (
+        BackendBusy,
+        "The model is busy: its rate limit is reached. Please try again in a minute.",
+    ),
+    "server_error": (
+        RunBroken,
+        "The model server failed while it answered. Please try again.",
+    ),
+    "string_above_max_length": (
+        PostTooLong,
+        "That post is too long for the model server. Please shorten it, or send it in parts.",
+    ),
 }
-_SENTENCES = {
-    "content_filter": "The answer was stopped by the model provider's content filter.",
-    "context_length_exceeded": "This conversation is too long for the model. Reset the thread, or start a new one.",
-    "insufficient_quota": "The model account's quota is used up. An admin can check its plan and billing.",
-    "invalid_api_key": "The model server refuses Bobbin's key. An admin has to check OPENAI_API_KEY.",
-    "invalid_prompt": "The model provider refused this request. Please put it in other words.",
-    "rate_limit_exceeded": "The model is busy (its rate limit is reached). Please try again in a minute.",
-    "server_error": "The model server failed while it answered. Please try again.",
-    "string_above_max_length": "That post is too long for the model. Please shorten it, or send it in parts.",
-}
-_NOT_ALLOWED = "The model server does not allow this to Bobbin's key. An admin has to look at it."
-_REFUSED = "The model server refused the request. An admin finds the reason in Bobbin's log."
+_NOT_ALLOWED = "The model server does not allow this to Bobbin's key. An admin has to check the key's permissions."
+_REFUSED = "The model server refused the request. An admin finds its reason in Bobbin's log."
 _UNREACHABLE = "The model server cannot be reached right now. Please try again in a minute."
+_BROKEN_SERVER = "The model server has a problem of its own right now. Please try again in a minute."
 
-#: What an error without a code of ours means.
+#: What an error without a code of ours means; the first that fits.
 _BY_KIND: tuple[tuple[type[openai.APIError], tuple[type[BackendError], str]], ...] = (
-    (openai.AuthenticationError, (BackendRefused, _SENTENCES["invalid_api_key"])),
+    (openai.AuthenticationError, _BY_CODE["invalid_api_key"]),
     (openai.PermissionDeniedError, (BackendRefused, _NOT_ALLOWED)),
-    (openai.RateLimitError, (BackendBusy, _SENTENCES["rate_limit_exceeded"])),
+    (openai.RateLimitError, _BY_CODE["rate_limit_exceeded"]),
     (openai.APIConnectionError, (BackendUnreachable, _UNREACHABLE)),
-    (openai.InternalServerError, (BackendUnreachable, _UNREACHABLE)),
+    (openai.InternalServerError, (BackendUnreachable, _BROKEN_SERVER)),
+    (openai.APIStatusError, (BackendRefused, _REFUSED)),
 )
 
 
-def translated(error: openai.APIError, model: str = "") -> BackendError:
-    """Bobbin's error for the SDK's. `model` is named where the server does not know it. Chain it with `from`."""
-    code = error.code or ""
-    if code == "model_not_found":
-        return BackendRefused(unknown_model(model))
-    if code in _BY_CODE:
-        return _BY_CODE[code](_SENTENCES[code])
-    kinds = (kind for errors, kind in _BY_KIND if isinstance(error, errors))
-    kind, sentence = next(kinds, (RunBroken, _REFUSED))
+def translated(error: openai.APIError, assistant: Assistant | None = None) -> BackendError:
+    """Bobbin's error for the SDK's; `assistant` is named where the server lacks its model. Chain it with `from`."""
+    if error.code == "model_not_found" and assistant is not None:
+        return BackendRefused(unknown_model(assistant.model, f"the file of the assistant {assistant.key}"))
+    # In a run `server_error` says that the model failed; of a request it says no more than the HTTP status.
+    if error.code in _BY_CODE and error.code != "server_error":
+        kind, sentence = _BY_CODE[error.code]
+        return kind(sentence)
+    kinds = (known for errors, known in _BY_KIND if isinstance(error, errors))
+    kind, sentence = next(kinds, _BY_CODE["server_error"])
     return kind(sentence)
 
 
-def unknown_model(model: str) -> str:
+def unknown_model(model: str, file: str = "the assistant's file") -> str:
     """The sentence for a model that the server does not have."""
-    return f"The model server does not know the model {model}. An admin can name another in the assistant's file."
+    return f"The model server does not know the model {model}. An admin can name another in {file}."
 
 
-def raised_in_run(code: str | None, message: str | None = None) -> BackendError:
-    """The error for a run that failed with this code."""
-    if code and "context_length" in f"{code} {message}":
+def raised_in_run(code: str | None, message: str | None) -> BackendError:
+    """The error for a run, or its stream, that failed with this code and the server's words for it."""
+    said = f"{code} {message}".lower()
+    if "context_length" in said or "context window" in said:
         code = "context_length_exceeded"
-    if code and code in _BY_CODE:
-        return _BY_CODE[code](reason(code))
-    return RunBroken(reason(code))
-
-
-def reason(code: str | None) -> str:
-    """The sentence for a run that failed with this code."""
-    return _SENTENCES.get(code or "", _SENTENCES["server_error"])
+    elif "quota" in said:
+        code = "insufficient_quota"
+    kind, sentence = _BY_CODE.get(code or "", _BY_CODE["server_error"])
+    return kind(sentence)
 
 
 def cut_off(why: str | None) -> str:
-    """The sentence for an answer that is not whole."""
+    """The sentence for an answer that is not whole; `why` is the run's incomplete_details.reason."""
     if why == "content_filter":
-        return _SENTENCES["content_filter"]
-    return "The answer was cut off: it reached the model's limit."
+        return "The answer was cut off by the model provider's content filter."
+    if why == "max_prompt_tokens":
+        return "The answer was cut off: the conversation is at the limit of what a run may read."
+    return "The answer was cut off: it reached the limit of the model's length."
+
+
+def missing_tool(names: Sequence[str]) -> str:
+    """The sentence for a run that waits for functions which nobody here can call."""
+    return f"The assistant asked for a tool that Bobbin does not have ({', '.join(names) or 'unnamed'})."
+
+
+def check_lengths(messages: Sequence[Message], limit: int) -> None:
+    """Raises PostTooLong for the first message over the limit."""
+    for message in messages:
+        if len(message.text) > limit:
+            raise PostTooLong(
+                f"That post has {len(message.text):,} characters; the model server takes at most {limit:,} at once. "
+                "Please shorten it, or send it in parts."
+            )
+
+
+def once_answering(error: BackendError) -> BackendError:
+    """The error as it is to be raised after a part of the answer was yielded: nothing may begin anew then."""
+    return RunBroken(error.sentence) if isinstance(error, ThreadGone | ContextOverflow) else error

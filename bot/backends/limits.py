@@ -1,12 +1,16 @@
 """The backends' limits, as data, each with where it is written down."""
 
-#: Characters of a message (https://platform.openai.com/docs/assistants/deep-dive#context-window-management, as it was).
+#: Characters of a message (https://platform.openai.com/docs/assistants/deep-dive, as it was before August 2026).
 ASSISTANTS_MESSAGE = 256_000
-#: Messages that a new thread may begin with.
+#: Messages that a new thread may begin with (https://platform.openai.com/docs/api-reference/threads/createThread).
 ASSISTANTS_FIRST_MESSAGES = 32
-#: Characters of an input string (openai/types/responses: input_text, 10 MiB of text in a request).
+#: Characters of an assistant's name and description (openai/types/beta/assistant_create_params.py).
+ASSISTANT_NAME = 256
+ASSISTANT_DESCRIPTION = 512
+#: Characters of a message. A request may have 10,485,760 of text (https://platform.openai.com/docs/api-reference/responses);
+#: no model's context holds a million words' worth of one post.
 RESPONSES_MESSAGE = 1_000_000
 #: Items in one call (openai/types/conversations/item_create_params.py).
 CONVERSATION_ITEMS = 20
-#: Objects on a page of a list.
+#: Objects on a page of a list (https://platform.openai.com/docs/api-reference, parameter `limit`).
 PAGE = 100

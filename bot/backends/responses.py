@@ -1,23 +1,16 @@
-"""OpenAI today: a conversation for each thread, a response for each run.
+"""OpenAI today: a conversation for each thread, a response for each run."""
 
-https://platform.openai.com/docs/api-reference/responses, https://platform.openai.com/docs/api-reference/conversations
-"""
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
-import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from typing import Any, TypeVar
-
-import httpx2
 import openai
-import structlog
-from openai.types import responses as types
-from openai.types.conversations import ConversationItem
 
 from bot.backends.checks import check_models
-from bot.backends.failures import translated
-from bot.backends.limits import CONVERSATION_ITEMS, PAGE, RESPONSES_MESSAGE
-from bot.backends.response_events import ended_event, output_text, read_stream
-from bot.backends.retries import Attempts, Patience, patiently
+from bot.backends.conversations import Conversations, has_unanswered
+from bot.backends.failures import check_lengths, once_answering, translated
+from bot.backends.limits import RESPONSES_MESSAGE
+from bot.backends.response_runs import ResponseRuns
+from bot.backends.retries import LOCK_PATIENCE, Patience
 from bot.engine.ports import (
     Check,
     Message,
@@ -26,222 +19,157 @@ from bot.engine.ports import (
     RunRequest,
     RunStarted,
     RunStatus,
+    TextDelta,
     TextDone,
     ThreadKey,
 )
-from bot.errors import BackendError, BackendUnsupported, RunBroken, ThreadGone, ThreadLocked
+from bot.errors import BackendError, BackendUnsupported, ContextOverflow, ThreadGone
 
-_log = structlog.get_logger()
-T = TypeVar("T")
-
-_LOCKED = "conversation_locked"
 #: Seconds between two looks at a response.
 _POLL = 1.0
-_GOING = ("queued", "in_progress")
+#: Seconds of silence after which a stream counts as broken. A response in the foreground ends with its stream, and a
+#: model may think for minutes without a word.
+_SILENCE = 600.0
+#: Stands before the newest item of the conversation, in place of a response's id, until there is one.
+_AFTER = "after:"
 
 
 class ResponsesBackend:
-    """An assistant is the instructions, model and tools that go with each run; switching needs nothing else."""
+    """An assistant is the instructions, model and tools that go with each run; switching needs nothing else.
+
+    A run's first RunStarted names the conversation's newest item: should the process die before the response's id is
+    known, the items after it tell whether there was a response.
+    """
 
     name = "responses"
     message_limit = RESPONSES_MESSAGE
 
-    def __init__(self, client: openai.AsyncOpenAI, *, patience: Patience | None = None, poll: float = _POLL) -> None:
-        """`client` must have `max_retries=0`; `poll` is in seconds."""
+    def __init__(
+        self,
+        client: openai.AsyncOpenAI,
+        *,
+        background: bool = False,
+        patience: Patience | None = None,
+        lock_patience: Patience = LOCK_PATIENCE,
+        poll: float = _POLL,
+        silence: float = _SILENCE,
+    ) -> None:
+        """`client` must have `max_retries=0`; `background` has the server go on with responses that nobody listens
+        to (https://platform.openai.com/docs/guides/background); `poll` and `silence` (see ResponseRuns) are in
+        seconds."""
+        patience = patience or Patience()
         self._client = client
-        self._patience = patience or Patience()
-        self._poll = poll
+        self._conversations = Conversations(client, patience, lock_patience)
+        self._runs = ResponseRuns(
+            client, patience, self._conversations, background=background, poll=poll, silence=silence
+        )
 
     async def close(self) -> None:
         await self._client.close()
 
     async def check(self, models: Sequence[str]) -> Sequence[Check]:
-        """What `bobbin doctor` asks."""
+        """Whether the server is there, accepts the key, speaks the protocol, and has these models."""
+        name = f"backend {self.name}"
         try:
-            await self._client.models.list()
+            # Conversations cannot be listed, and one that is not there is no news.
+            conversation = await self._client.conversations.create()
+            await self._client.conversations.delete(conversation.id)
         except openai.APIError as error:
-            return [Check("backend responses", translated(error).sentence)]
-        return [Check("backend responses", None), *await check_models(self._client, models)]
-
-    # Threads
+            return [Check(name, (await self._explained(error)).sentence)]
+        return [Check(name, None), *await check_models(self._client, models)]
 
     async def create_thread(self, key: ThreadKey, history: Sequence[Message]) -> str:
-        first, rest = history[:CONVERSATION_ITEMS], history[CONVERSATION_ITEMS:]
-        metadata = {"slack_team": key.team, "slack_channel": key.channel, "slack_ts": key.ts}
         try:
-            conversation = await patiently(
-                lambda: self._client.conversations.create(items=[_item(m) for m in first], metadata=metadata),
-                self._patience,
-                # A conversation that nobody points at costs nothing and is never answered.
-                repeatable=True,
-            )
-            for start in range(0, len(rest), CONVERSATION_ITEMS):
-                items = [_item(message) for message in rest[start : start + CONVERSATION_ITEMS]]
-                await self._unlocked(
-                    lambda items=items: self._client.conversations.items.create(conversation.id, items=items)  # type: ignore[misc]
-                )
+            return await self._conversations.create(key, history)
         except openai.APIError as error:
-            raise await self._explained(error, "", "") from error
-        return conversation.id
-
-    # Runs
+            raise await self._explained(error) from error
 
     async def run(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
+        check_lengths(request.messages, self.message_limit)
+        answering = False
         try:
-            finished = await self._finished_before(request)
-            if finished is not None:
-                for event in finished:
+            async with aclosing(self._events(request)) as events:
+                async for event in events:
+                    answering = answering or isinstance(event, TextDelta | TextDone)
                     yield event
-                return
-            stream = await self._unlocked(lambda: patiently(lambda: self._create(request), self._patience))
-            run_id: str | None = None
-            broke = False
-            try:
-                async for event in read_stream(stream):
-                    if isinstance(event, RunStarted):
-                        run_id = event.backend_run
-                    yield event
-                    if isinstance(event, RunEnded):
-                        return
-            except (openai.APIConnectionError, httpx2.HTTPError) as error:
-                broke = True
-                _log.info("stream-broke", run=request.run, error=type(error).__name__)
-            finally:
-                await stream.close()
-            for event in await self._looked_up(request, run_id, broke=broke):
-                yield event
         except openai.APIError as error:
-            raise await self._explained(error, request.backend_thread, request.assistant.model) from error
+            explained = await self._explained(error, request)
+            raise (once_answering(explained) if answering else explained) from error
+        except ContextOverflow as error:
+            if not answering:
+                raise
+            raise once_answering(error) from error
 
     async def cancel(self, request: RunRequest) -> None:
-        """Closing the stream is what ends a response that does not run in the background; the run's generator does."""
-
-    async def _create(self, request: RunRequest) -> openai.AsyncStream[types.ResponseStreamEvent]:
-        stream: openai.AsyncStream[types.ResponseStreamEvent] = await self._client.responses.create(
-            **_parameters(request), stream=True
-        )
-        return stream
-
-    async def _finished_before(self, request: RunRequest) -> list[RunEvent] | None:
-        """What an earlier attempt came to: None where it left no answer, so that this one may be made."""
-        if request.attempt == 1:
-            return None
-        if request.backend_run:
-            response = await self._ended(request.backend_run)
-            if response is not None and response.status in ("completed", "incomplete"):
-                return [RunStarted(response.id), TextDone(output_text(response)), ended_event(response)]
-        return await self._answer_in_conversation(request)
-
-    async def _looked_up(self, request: RunRequest, run_id: str | None, *, broke: bool) -> list[RunEvent]:
-        """The stream ended before the response did: the response, or the conversation, tells whether it completed."""
-        response = await self._ended(run_id) if run_id else None
-        # A broken connection is what cancels a response that does not run in the background.
-        if response is not None and not (broke and response.status == "cancelled"):
-            text = output_text(response)
-            return [TextDone(text), ended_event(response)] if text else [ended_event(response)]
-        found = await self._answer_in_conversation(request)
-        if found is None:
-            raise RunBroken("The connection to the model server broke in the middle of the answer.")
-        return found
-
-    async def _ended(self, response_id: str) -> types.Response | None:
-        """Look at a response until it has ended; None where the server does not have it. The engine's deadline
-        ends this, if the response does not."""
-        while True:
-            try:
-                response = await patiently(
-                    lambda: self._client.responses.retrieve(response_id), self._patience, repeatable=True
-                )
-            except openai.NotFoundError:
-                return None
-            if response.status not in _GOING:
-                return response
-            await asyncio.sleep(self._poll)
-
-    async def _answer_in_conversation(self, request: RunRequest) -> list[RunEvent] | None:
-        """A response's items are added to its conversation when it completes: if the last thing said there is an
-        answer to this request's messages, the run had completed."""
-        page = await patiently(
-            lambda: self._client.conversations.items.list(request.backend_thread, limit=PAGE, order="desc"),
-            self._patience,
-            repeatable=True,
-        )
-        said = [item for item in page.data if item.type == "message"]
-        answers: list[str] = []
-        while said and said[0].type == "message" and said[0].role == "assistant":
-            answers.insert(0, _said(said.pop(0)))
-        asked = [_said(item) for item in reversed(said[: len(request.messages)])]
-        if not answers or asked != [message.text for message in request.messages]:
-            return None
-        return [TextDone("\n\n".join(answers)), RunEnded(RunStatus.COMPLETED)]
-
-    async def _unlocked(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Make a call, after whatever else works on the conversation is done. Its refusal says that nothing was."""
-        attempts = Attempts(self._patience)
-        while True:
-            try:
-                return await call()
-            except openai.BadRequestError as error:
-                if error.code != _LOCKED:
-                    raise
-                if not await attempts.pause():
-                    raise ThreadLocked(
-                        "Something else is at work in this conversation on the server. Please try again in a minute."
-                    ) from error
-
-    async def _explained(self, error: openai.APIError, conversation: str, model: str) -> BackendError:
-        """What a refusal means: a 404 can be the conversation's, the model's, or the whole protocol's."""
-        if not isinstance(error, openai.NotFoundError) or error.code == "model_not_found":
-            return translated(error, model)
-        if not conversation:
-            return _no_responses()
+        if request.backend_run is None or _bookmark(request) is not None:
+            return
         try:
-            await self._client.conversations.retrieve(conversation)
+            await self._runs.cancel(request.backend_run)
+        except openai.APIError as error:
+            raise translated(error) from error
+
+    async def _events(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
+        messages = [message for message in request.messages if message.text.strip()]
+        earlier = await self._earlier(request, messages)
+        if earlier is None:
+            after = await self._conversations.last_item(request.backend_thread)
+            yield RunStarted(_AFTER + after)
+            if request.attempt > 1:
+                messages = await self._not_there_yet(request, messages)
+            earlier = self._runs.make(request, messages, after)
+        async with aclosing(earlier) as events:
+            async for event in events:
+                yield event
+
+    async def _earlier(self, request: RunRequest, messages: Sequence[Message]) -> AsyncGenerator[RunEvent, None] | None:
+        """What an earlier attempt came to; None where it left nothing, so that the response may be made."""
+        after = _bookmark(request)
+        if after is not None:
+            found = await self._runs.find(request, messages, after)
+            return _told(found.text) if found else None
+        if request.backend_run is None:
+            return None
+        response = await self._runs.retrieve(request.backend_run)
+        if response is None or response.status == "cancelled":
+            # It ended with the process that listened to it, and the conversation has nothing of it.
+            return None
+        return self._runs.take_up(request, response)
+
+    async def _not_there_yet(self, request: RunRequest, messages: list[Message]) -> list[Message]:
+        """The messages that the conversation does not have: all, or none where an earlier run left them with half
+        an answer."""
+        newest = await self._conversations.items_after(request.backend_thread, "", messages=len(messages))
+        return [] if has_unanswered([message.text for message in messages], newest) else messages
+
+    async def _explained(self, error: openai.APIError, request: RunRequest | None = None) -> BackendError:
+        """What a refusal means: a 404 can be the model's, the conversation's, or the whole protocol's."""
+        assistant = request.assistant if request else None
+        if not isinstance(error, openai.NotFoundError) or error.code == "model_not_found":
+            return translated(error, assistant)
+        if request is None or _unknown_route(error):
+            return BackendUnsupported(
+                "this server does not offer OpenAI's Responses and Conversations; set BOBBIN_BACKEND to another"
+            )
+        try:
+            await self._client.conversations.retrieve(request.backend_thread)
         except openai.NotFoundError:
-            if "conversation" in str(error.message).lower() or error.param == "conversation":
-                return ThreadGone("The conversation is gone from the server.")
-            return _no_responses()
+            return ThreadGone("The conversation is gone from the server.")
         except openai.APIError as second:
-            return translated(second, model)
-        return translated(error, model)
+            return translated(second, assistant)
+        return translated(error, assistant)
 
 
-def _no_responses() -> BackendError:
-    return BackendUnsupported(
-        "this server does not offer the Responses and Conversations API; set BOBBIN_BACKEND to one that it offers"
-    )
+async def _told(text: str) -> AsyncGenerator[RunEvent, None]:
+    yield TextDone(text)
+    yield RunEnded(RunStatus.COMPLETED)
 
 
-def _parameters(request: RunRequest) -> dict[str, Any]:
-    assistant = request.assistant
-    parameters: dict[str, Any] = {
-        "model": assistant.model,
-        "conversation": request.backend_thread,
-        "input": [_item(message) for message in request.messages],
-        "instructions": f"{assistant.instructions}\n\n{request.context}",
-        "store": True,
-        # The Assistants API left the oldest out by itself; Responses refuses by default.
-        "truncation": "auto",
-        "safety_identifier": request.asker,
-        "metadata": {"bobbin_run": request.run},
-    }
-    if assistant.tools:
-        parameters["tools"] = [_tool(tool) for tool in assistant.tools]
-    if assistant.temperature is not None:
-        parameters["temperature"] = assistant.temperature
-    if assistant.reasoning_effort is not None:
-        parameters["reasoning"] = {"effort": assistant.reasoning_effort}
-    return parameters
+def _bookmark(request: RunRequest) -> str | None:
+    """The item after which the run's items come, where no response's id was known; empty for the very first."""
+    run = request.backend_run
+    return run.removeprefix(_AFTER) if run is not None and run.startswith(_AFTER) else None
 
 
-def _tool(name: str) -> dict[str, Any]:
-    return {"type": name, "container": {"type": "auto"}} if name == "code_interpreter" else {"type": name}
-
-
-def _item(message: Message) -> Any:
-    return {"type": "message", "role": message.role, "content": message.text}
-
-
-def _said(item: ConversationItem) -> str:
-    assert item.type == "message"
-    return "\n\n".join(part.text for part in item.content if part.type in ("input_text", "output_text", "text"))
+def _unknown_route(error: openai.NotFoundError) -> bool:
+    """Whether the server does not know the path: OpenAI says so, others answer without OpenAI's envelope."""
+    return "Invalid URL" in str(error.message) or error.type is None

@@ -31,6 +31,11 @@ class Patience:
     longest: float = 8.0
 
 
+#: For a lock that somebody else holds: often it is free again within a second
+#: (https://openai.github.io/openai-agents-python/running_agents, conversation_locked).
+LOCK_PATIENCE = Patience(first=0.25, longest=4.0)
+
+
 class Attempts:
     """Counts the pauses of one call that is tried until it goes through or patience ends."""
 
@@ -40,7 +45,7 @@ class Attempts:
         self._until = asyncio.get_running_loop().time() + patience.total
 
     async def pause(self, at_least: float = 0.0) -> bool:
-        """Wait before the next try; `at_least` is what the server asked for. False: patience has ended."""
+        """Wait before the next try; `at_least` is what the server asked for. False, at once: patience has ended."""
         seconds = max(at_least, self._pause * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret
         if asyncio.get_running_loop().time() + seconds > self._until:
             return False
@@ -58,25 +63,24 @@ async def patiently(
 ) -> T:
     """Make a call until it goes through.
 
-    A refusal for now (429, 503) and a connection that was never made are tried again. After a failure on the way the
-    call may have been carried out: it is made again only if it is `repeatable`, or if `done`, asked first, finds no
-    trace of it; what `done` finds is the result. Raises the SDK's last error.
+    A refusal for now and a connection that was never made are tried again. After a failure on the way the call may
+    have been carried out: it is made again only if it is `repeatable`, or if `done`, asked first, finds no trace of
+    it; what `done` finds is the result. Raises the SDK's last error.
     """
     attempts = Attempts(patience)
     while True:
         try:
             return await call()
         except openai.APIError as error:
-            if not (refused_for_now(error) or failed_on_the_way(error)):
+            unclear = failed_on_the_way(error) and not repeatable
+            if not (refused_for_now(error) or failed_on_the_way(error)) or (unclear and done is None):
                 raise
-            if failed_on_the_way(error) and not repeatable:
-                if done is None:
-                    raise
-                found = await done()
-                if found is not None:
-                    return found
-            _log.info("backend-call-again", error=type(error).__name__)
-            if not await attempts.pause(retry_after(error)):
+            _log.info("backend-call-failed", error=type(error).__name__, code=error.code, unclear=unclear)
+            patient = await attempts.pause(retry_after(error))
+            found = await done() if unclear and done else None
+            if found is not None:
+                return found
+            if not patient:
                 raise
 
 
@@ -86,7 +90,8 @@ def refused_for_now(error: openai.APIError) -> bool:
         return isinstance(error.__cause__, _NEVER_REACHED)
     if isinstance(error, openai.RateLimitError):
         return error.code != _QUOTA
-    return isinstance(error, openai.APIStatusError) and error.status_code == 503
+    # A server that says when to come again has not begun; any other 503 may come from a proxy behind which it has.
+    return isinstance(error, openai.APIStatusError) and error.status_code == 503 and retry_after(error) > 0
 
 
 def failed_on_the_way(error: openai.APIError) -> bool:
@@ -95,14 +100,17 @@ def failed_on_the_way(error: openai.APIError) -> bool:
         return False
     if isinstance(error, openai.APIConnectionError):
         return True
-    return isinstance(error, openai.APIStatusError) and error.status_code >= 500
+    return isinstance(error, openai.APIStatusError) and (error.status_code >= 500 or error.status_code in (408, 409))
 
 
 def retry_after(error: openai.APIError) -> float:
     """Seconds that the server asks to wait; 0 where it does not say."""
     if not isinstance(error, openai.APIStatusError):
         return 0.0
-    try:
-        return max(float(error.response.headers.get("retry-after", 0)), 0.0)
-    except ValueError:
-        return 0.0
+    headers = error.response.headers
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        try:
+            return max(float(headers[name]) / unit, 0.0)
+        except (KeyError, ValueError):
+            continue
+    return 0.0

@@ -8,72 +8,72 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from openai.types import beta
 from openai.types.beta import threads
 
-from bot.backends.failures import cut_off, reason
+from bot.backends.failures import cut_off, missing_tool, raised_in_run
+from bot.backends.thread_messages import message_text
+from bot.backends.transcript import Transcript
+from bot.backends.usage import counted
 from bot.engine.ports import RunEnded, RunEvent, RunStarted, RunStatus, TextDelta, TextDone
 
-_RUN_ENDS = {f"thread.run.{status}" for status in RunStatus if status.ended or status is RunStatus.REQUIRES_ACTION}
+_ENDS = frozenset(f"thread.run.{status}" for status in RunStatus if status.ended or status == "requires_action")
+_EXPIRED = "The server gave up on this answer: it took too long there. Please try again."
+_MESSAGE_ENDS = frozenset({"thread.message.completed", "thread.message.incomplete"})
 
 
-async def read_stream(stream: AsyncIterator[beta.AssistantStreamEvent]) -> AsyncGenerator[RunEvent, None]:
-    """The events of one run. Its messages are one text, with a blank line between them."""
-    done: list[str] = []
-    growing = False
+class RunProgress:
+    """What is known of a run: its id, its text, and the run as it ended, each as soon as the server says so."""
+
+    def __init__(self, run_id: str | None = None) -> None:
+        self.run_id = run_id
+        self.transcript = Transcript()
+        self.ended: threads.Run | None = None
+
+
+async def read_stream(
+    stream: AsyncIterator[beta.AssistantStreamEvent], progress: RunProgress
+) -> AsyncGenerator[RunEvent, None]:
+    """The events of one run but for its end, which `progress` has then. Raises what breaks the stream."""
     async for event in stream:
-        if event.event == "thread.run.created":
-            yield RunStarted(event.data.id)
-        elif event.event == "thread.message.delta":
-            text = _delta_text(event.data)
+        # A server's own kinds of event come without a name.
+        name = getattr(event, "event", None)
+        data = getattr(event, "data", None)
+        if name == "thread.run.created" and isinstance(data, threads.Run):
+            progress.run_id = data.id
+            yield RunStarted(data.id)
+        elif isinstance(data, threads.MessageDeltaEvent):
+            text = progress.transcript.grow(_delta_text(data))
             if text:
-                yield TextDelta(("\n\n" if done and not growing else "") + text)
-                growing = True
-        elif event.event in ("thread.message.completed", "thread.message.incomplete"):
-            growing = False
-            done += [text for text in [message_text(event.data)] if text]
-            yield TextDone("\n\n".join(done))
-        elif event.event in _RUN_ENDS:
-            assert isinstance(event.data, threads.Run)
-            yield ended_event(event.data)
-
-
-def message_text(message: threads.Message) -> str:
-    """What a message says: its texts and refusals."""
-    parts = []
-    for part in message.content:
-        if part.type == "text":
-            parts.append(part.text.value)
-        elif part.type == "refusal":
-            parts.append(part.refusal)
-    return "\n\n".join(part for part in parts if part)
+                yield TextDelta(text)
+        elif name in _MESSAGE_ENDS and isinstance(data, threads.Message):
+            yield TextDone(progress.transcript.close(message_text(data)))
+        elif name in _ENDS and isinstance(data, threads.Run):
+            progress.ended = data
+            return
 
 
 def ended_event(run: threads.Run) -> RunEnded:
-    """How a run ended, with a sentence where it did not complete."""
-    status = RunStatus(run.status)
-    usage = run.usage.to_dict() if run.usage else {}
-    counts = {name: value for name, value in usage.items() if isinstance(value, int)}
-    return RunEnded(status, _reason(run, status), counts)
-
-
-def _reason(run: threads.Run, status: RunStatus) -> str | None:
-    match status:
-        case RunStatus.COMPLETED:
-            return None
-        case RunStatus.INCOMPLETE:
-            return cut_off(run.incomplete_details.reason if run.incomplete_details else None)
-        case RunStatus.EXPIRED:
-            return "The server gave up on this answer: it took too long there. Please try again."
-        case RunStatus.CANCELLED:
-            return "This answer was cancelled on the server."
-        case RunStatus.REQUIRES_ACTION:
-            return f"The assistant asked for a tool that Bobbin does not have ({_tools(run)})."
+    """How a run ended, with a sentence where it did not complete. One that waits for a tool has failed."""
+    counts = counted(run.usage, input_tokens="prompt_tokens", output_tokens="completion_tokens")
+    match run.status:
+        case "completed":
+            return RunEnded(RunStatus.COMPLETED, None, counts)
+        case "incomplete":
+            why = run.incomplete_details.reason if run.incomplete_details else None
+            return RunEnded(RunStatus.INCOMPLETE, cut_off(why), counts)
+        case "expired":
+            return RunEnded(RunStatus.EXPIRED, _EXPIRED, counts)
+        case "cancelled":
+            return RunEnded(RunStatus.CANCELLED, "This answer was cancelled on the server.", counts)
+        case "requires_action":
+            return RunEnded(RunStatus.FAILED, missing_tool(_tools(run)), counts)
         case _:
-            return reason(run.last_error.code if run.last_error else None)
+            error = run.last_error
+            failure = raised_in_run(error.code, error.message) if error else raised_in_run(None, None)
+            return RunEnded(RunStatus.FAILED, failure.sentence, counts)
 
 
-def _tools(run: threads.Run) -> str:
+def _tools(run: threads.Run) -> list[str]:
     action = run.required_action
-    calls = action.submit_tool_outputs.tool_calls if action else []
-    return ", ".join(call.function.name for call in calls) or "unnamed"
+    return [call.function.name for call in action.submit_tool_outputs.tool_calls] if action else []
 
 
 def _delta_text(delta: threads.MessageDeltaEvent) -> str:

@@ -24,10 +24,11 @@ CREATE TABLE runs (
     error TEXT,
     created_at DOUBLE PRECISION NOT NULL,
     ended_at DOUBLE PRECISION,
-    retried_by TEXT
+    retried_by TEXT REFERENCES runs (id) DEFERRABLE INITIALLY DEFERRED,
+    FOREIGN KEY (team, channel, thread_ts) REFERENCES threads (team, channel, ts)
 );
 
-CREATE INDEX runs_unfinished ON runs (team, channel, thread_ts) WHERE ended_at IS NULL;
+CREATE INDEX runs_unfinished ON runs (team, channel, thread_ts, created_at) WHERE ended_at IS NULL;
 
 CREATE TABLE posts (
     team TEXT NOT NULL,
@@ -40,10 +41,11 @@ CREATE TABLE posts (
     kind TEXT NOT NULL,
     surface TEXT NOT NULL,
     state TEXT NOT NULL,
-    run TEXT,
+    run TEXT REFERENCES runs (id) DEFERRABLE INITIALLY DEFERRED,
     event_id TEXT NOT NULL,
     edited_ts TEXT,
-    PRIMARY KEY (team, channel, ts)
+    PRIMARY KEY (team, channel, ts),
+    FOREIGN KEY (team, channel, thread_ts) REFERENCES threads (team, channel, ts)
 );
 
 CREATE INDEX posts_waiting ON posts (team, channel, thread_ts, ts) WHERE state = 'waiting';
@@ -51,7 +53,7 @@ CREATE INDEX posts_of_run ON posts (run, ts) WHERE run IS NOT NULL;
 CREATE INDEX posts_of_author ON posts (team, channel, author, ts);
 
 CREATE TABLE replies (
-    run TEXT NOT NULL,
+    run TEXT NOT NULL REFERENCES runs (id),
     seq INTEGER NOT NULL,
     ts TEXT NOT NULL,
     start INTEGER NOT NULL,

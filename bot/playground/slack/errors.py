@@ -1,5 +1,6 @@
 """Slack's way to refuse: HTTP 200 with `ok: false` and a code."""
 
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -24,6 +25,13 @@ class RateLimitedError(Exception):
         self.retry_after = retry_after
 
 
-def invalid(*messages: str) -> SlackError:
-    """`invalid_arguments`, with what is wrong with them."""
-    return SlackError("invalid_arguments", response_metadata={"messages": [f"[ERROR] {each}" for each in messages]})
+def invalid(*messages: str, code: str = "invalid_arguments") -> SlackError:
+    """`invalid_arguments`, or a more particular code, with what is wrong."""
+    return SlackError(code, response_metadata={"messages": [f"[ERROR] {each}" for each in messages]})
+
+
+def require_scopes(needed: Iterable[str], granted: frozenset[str]) -> None:
+    """Raises SlackError("missing_scope") with what a token lacks."""
+    missing = set(needed) - granted
+    if missing:
+        raise SlackError("missing_scope", needed=",".join(sorted(missing)), provided=",".join(sorted(granted)))

@@ -5,7 +5,6 @@ import json
 from collections.abc import Awaitable, Callable
 from importlib import resources
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -19,8 +18,11 @@ Json = dict[str, Any]
 
 _FILES = {"page.js": "text/javascript", "page.css": "text/css", "index.html": "text/html"}
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-#: Nothing from elsewhere is loaded, run or framed.
-_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:"
+#: Nothing from elsewhere is loaded or run, and nobody frames the page to have it clicked.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
 #: Seconds between two signs of life on an event stream, and the least between two frames.
 _HEARTBEAT, _FRAME = 15.0, 0.03
 
@@ -59,8 +61,7 @@ class Page:
         async def check(request: web.Request) -> web.StreamResponse:
             if request.url.host not in _LOOPBACK:
                 return web.Response(status=403, text="This page answers on this machine only.")
-            origin = request.headers.get("Origin")
-            if request.method == "POST" and (not origin or urlsplit(origin).netloc != request.host):
+            if request.method == "POST" and request.headers.get("Origin") != f"http://{request.host}":
                 return web.Response(status=403, text="Only the page itself may do this.")
             return await handler(request)
 
@@ -198,20 +199,27 @@ class Page:
         if block["type"] == "markdown":
             shown["html"] = self._rendering.markdown(str(text))
         elif text or block.get("fields"):
-            texts = [text, *block.get("fields", [])]
+            texts = [text, *_objects(block.get("fields"))]
             shown["html"] = "<br>".join(self._text(each) for each in texts if each)
         if "accessory" in block:
-            shown["elements"] = [block["accessory"]]
+            shown["elements"] = _objects([block["accessory"]])
         elif block["type"] == "context":
-            shown["html"] = " ".join(self._text(e) for e in block["elements"] if e.get("type") != "image")
+            shown["html"] = " ".join(self._text(e) for e in _objects(block.get("elements")) if e.get("type") != "image")
         elif "elements" in block:
-            shown["elements"] = block["elements"]
+            shown["elements"] = _objects(block["elements"])
         return shown
 
-    def _text(self, text: Json) -> str:
-        if text["type"] == "mrkdwn":
-            return self._rendering.mrkdwn(text["text"])
-        return self._rendering.mrkdwn(text["text"].replace("<", "&lt;"))
+    def _text(self, text: Any) -> str:
+        """A text object. Blocks that Slack's checks know little of may hold anything."""
+        if not isinstance(text, dict):
+            return self._rendering.mrkdwn(str(text).replace("<", "&lt;"))
+        shown = str(text.get("text", ""))
+        return self._rendering.mrkdwn(shown if text.get("type") == "mrkdwn" else shown.replace("<", "&lt;"))
+
+
+def _objects(value: Any) -> list[Json]:
+    """The objects of a list; none where it is no list."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _difference(before: Json, after: Json) -> Json:
@@ -221,4 +229,5 @@ def _difference(before: Json, after: Json) -> Json:
 
 
 async def _send(response: web.StreamResponse, frame: Json) -> None:
-    await response.write(f"data: {json.dumps(frame, ensure_ascii=False)}\n\n".encode())
+    # In ASCII: half a character, which JSON may hold, is no UTF-8.
+    await response.write(f"data: {json.dumps(frame)}\n\n".encode())

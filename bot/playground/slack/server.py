@@ -1,7 +1,6 @@
 """The local Slack: one port with the Web API, Socket Mode and a page for people."""
 
 import asyncio
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -11,22 +10,32 @@ from typing import Any, Self
 from aiohttp import web
 
 from bot.playground.slack import limits
+from bot.playground.slack.app_manifest import AppManifest
 from bot.playground.slack.delivery import Ack, Delivery
+from bot.playground.slack.directory import Directory
 from bot.playground.slack.errors import SlackError
+from bot.playground.slack.events import Events
 from bot.playground.slack.faults import Faults
+from bot.playground.slack.files import Files
+from bot.playground.slack.interactions import Interactions
+from bot.playground.slack.loopback import check_loopback, only_loopback
 from bot.playground.slack.methods import Methods
 from bot.playground.slack.page import Page
 from bot.playground.slack.people import People
+from bot.playground.slack.response_urls import ResponseUrls
+from bot.playground.slack.signed_http import SignedHttp
+from bot.playground.slack.socket_mode import SocketMode
 from bot.playground.slack.streams import Streams
+from bot.playground.slack.views import Views
 from bot.playground.slack.web_api import Call, WebApi
 from bot.playground.slack.workspace import Channel, Person, Workspace
+from bot.playground.slack.writing import pings_in, unfurled_in
 from bot.playground.snapshot import Snapshot
 
 Json = dict[str, Any]
 
-#: What would ping somebody, or be live, if the bot wrote it unescaped.
-_LIVE = re.compile(r"<(?:[!@#])[^>]*>")
-_LINK = re.compile(r"https?://")
+#: Bytes of the largest request that is read.
+_BODY_LIMIT = 64 * 1024 * 1024
 #: Seconds between two looks at what only time changes.
 _TICK = 0.5
 
@@ -47,52 +56,71 @@ class LocalSlack:
         enforce_rate_limits: bool = False,
         stream_lifetime: float = limits.STREAM_LIFETIME,
         ack_timeout: float = limits.ACK_TIMEOUT,
-        redeliver_after: Sequence[float] = (0.0, 60.0, 300.0),
+        redeliver_after: Sequence[float] = limits.REDELIVER_AFTER,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`manifest` limits scopes and events to what an app asked for (None: everything). Times are in seconds."""
+        """`manifest` limits scopes and events to what an app asked for (None: everything). Times are in seconds.
+
+        Raises ValueError for a host that others could reach, and for a manifest that Slack would not save.
+        """
+        check_loopback(host)
         self._host, self._port = host, port
         self._manifest = manifest
-        self._signing_secret = signing_secret
-        self._delivery_options = {"ack_timeout": ack_timeout, "redeliver_after": redeliver_after}
         self.bot_token, self.app_token, self.signing_secret = bot_token, app_token, signing_secret
-        self.workspace = Workspace.new(clock)
+        self.workspace = workspace = Workspace.new(clock)
         self.faults = Faults()
-        granted = None if manifest is None else frozenset(manifest["oauth_config"]["scopes"]["bot"])
-        methods = Methods(self.workspace, granted)
-        self._streams = Streams(self.workspace, methods, stream_lifetime)
+        allowed = AppManifest() if manifest is None else AppManifest.read(manifest)
+        self._socket_mode = SocketMode(workspace.app_id, self._changed)
+        self._http = SignedHttp(signing_secret, clock, ack_timeout)
+        self.delivery = Delivery(
+            self._socket_mode,
+            self._http,
+            clock,
+            self._changed,
+            ack_timeout=ack_timeout,
+            redeliver_after=redeliver_after,
+        )
+        self._events = Events(workspace, allowed, self.delivery)
+        methods = Methods(workspace, allowed.scopes, self._events)
+        self._streams = Streams(workspace, allowed, methods, stream_lifetime)
+        self.views = Views(workspace, allowed)
+        reads_files = bot_token if "files:read" in allowed.scopes else None
+        folder = state_file.with_suffix(".files") if state_file else None
+        self._files = Files(workspace, methods, lambda: f"http://{self._address}", folder, reads_files)
+        self._response_urls = ResponseUrls(workspace, methods, lambda token: f"http://{self._address}/response/{token}")
+        self.people = People(workspace, self._events, self._streams, self._files, self.views, self._changed)
+        self.interactions = Interactions(
+            workspace, allowed, self.delivery, self.views, self._response_urls, self._changed
+        )
         self._api = WebApi(
             {
                 **methods.table(),
+                **Directory(workspace, allowed.scopes).table(),
                 **self._streams.table(),
-                "api.test": lambda _: {},
-                "auth.test": lambda _: methods.auth_test(),
-                "apps.connections.open": lambda _: {"url": f"ws://{self._address}/link"},
+                **self.views.table(),
+                **self._files.table(),
+                "api.test": _echo,
+                "apps.connections.open": self._connect,
             },
             self.faults,
             clock,
             tokens={bot_token: "bot", app_token: "app"},
-            granted=granted,
+            granted=allowed.scopes,
             enforce_rate_limits=enforce_rate_limits,
         )
         self._snapshot = Snapshot(state_file, self.workspace.taken) if state_file else None
-        self._condition = asyncio.Condition()
         self._listeners: set[asyncio.Event] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
         self.stopping = False
 
     async def start(self) -> None:
         """Open the port. Raises OSError where it is taken."""
         if self._snapshot and (state := await asyncio.to_thread(self._snapshot.load)):
             self.workspace.restore(state)
-        self.delivery = Delivery(self._signing_secret, self.workspace.clock, self._changed, **self._delivery_options)  # type: ignore[arg-type]
-        self.people = People(
-            self.workspace, self.delivery, self._streams, self._manifest, self._response_url, self._changed
-        )
-        app = web.Application(client_max_size=64 * 1024 * 1024)
+        app = web.Application(client_max_size=_BODY_LIMIT, middlewares=[only_loopback])
         app.router.add_route("*", "/api/{method}", self._call)
         app.router.add_get("/link", self.delivery.serve_socket)
         app.router.add_post("/response/{token}", self._respond)
+        self._files.add_routes(app)
         Page(self, self._manifest).add_routes(app)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
@@ -103,13 +131,12 @@ class LocalSlack:
             await self._runner.cleanup()
             raise
         self._port = self._runner.addresses[0][1]
-        self._keep(self._expire())
+        self._ticker = asyncio.create_task(self._expire())
 
     async def stop(self) -> None:
         self.stopping = True
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._ticker.cancel()
+        await asyncio.gather(self._ticker, return_exceptions=True)
         for listener in self._listeners:
             listener.set()
         await self.delivery.close()
@@ -143,6 +170,14 @@ class LocalSlack:
         return self.workspace.team_id
 
     @property
+    def app_id(self) -> str:
+        return self.workspace.app_id
+
+    @property
+    def bot_id(self) -> str:
+        return self.workspace.bot_id
+
+    @property
     def bot_user_id(self) -> str:
         return self.workspace.bot_user_id
 
@@ -160,26 +195,45 @@ class LocalSlack:
 
     # What people do
 
-    async def post(self, name: str, channel: str, text: str, thread_ts: str | None = None, **extra: Any) -> str:
-        """A person posts; returns the ts. Does not wait for the app."""
+    async def post(
+        self,
+        name: str,
+        channel: str,
+        text: str,
+        thread_ts: str | None = None,
+        *,
+        files: Sequence[tuple[str, bytes]] = (),
+        **extra: Any,
+    ) -> str:
+        """A person posts, with files (name and content) perhaps; returns the ts. Does not wait for the app."""
+        if files:
+            return await self.people.post_files(name, channel, text, thread_ts, files)
         return self.people.post(name, channel, text, thread_ts, **extra)
 
     async def edit(self, name: str, channel: str, ts: str, text: str) -> None:
-        assert self.workspace.messages[channel][ts]["user"] == self.users[name].id
+        """Raises SlackError where it is not theirs."""
+        self._check_author(name, channel, ts, "cant_update_message")
         self.people.edit(channel, ts, text)
 
     async def delete(self, name: str, channel: str, ts: str) -> None:
-        assert self.workspace.messages[channel][ts]["user"] == self.users[name].id
+        """Raises SlackError where it is not theirs."""
+        self._check_author(name, channel, ts, "cant_delete_message")
         self.people.delete(channel, ts)
 
     async def command(self, name: str, channel: str, command: str, text: str = "") -> Any:
-        return await self.people.command(name, channel, command, text)
+        """A slash command; returns what the app acknowledged it with."""
+        return await self.interactions.command(name, channel, command, text)
 
     async def click(self, name: str, channel: str, message_ts: str, action_id: str, **chosen: Any) -> None:
-        await self.people.click(name, channel, message_ts, action_id, **chosen)
+        """Use an element of a message; `chosen` is value or selected_option. Raises SlackError."""
+        await self.interactions.click(name, channel, message_ts, action_id, **chosen)
 
     async def shortcut(self, name: str, channel: str, message_ts: str, callback_id: str) -> None:
-        await self.people.shortcut(name, channel, message_ts, callback_id)
+        await self.interactions.shortcut(name, channel, message_ts, callback_id)
+
+    async def submit_view(self, name: str, view_id: str, values: Mapping[str, Any]) -> dict[str, str]:
+        """Submit a modal; returns the errors that it shows, by block."""
+        return await self.interactions.submit_view(name, view_id, values)
 
     async def open_home(self, name: str, tab: str = "messages") -> None:
         self.people.open_home(name, tab)
@@ -187,17 +241,11 @@ class LocalSlack:
     async def stop_stream(self, name: str, channel: str, thread_ts: str) -> None:
         self.people.stop_stream(name, channel, thread_ts)
 
-    async def deliver(self, event: Json, **overrides: Any) -> Any:
+    async def deliver(self, event: Json, **overrides: Any) -> Ack:
         """Any event, subscribed to or not; returns when it is acknowledged or given up."""
-        manifest, self.people._manifest = self.people._manifest, None
-        try:
-            task = self.people.deliver(event, "", **overrides)
-        finally:
-            self.people._manifest = manifest
-        assert task is not None
-        return await task
+        return await self._events.send(event, **overrides)
 
-    async def deliver_body(self, body: Json) -> Any:
+    async def deliver_body(self, body: Json) -> Ack:
         """Any body of the Events API, as it is."""
         return await self.delivery.send("events_api", body)
 
@@ -217,10 +265,11 @@ class LocalSlack:
             for message in self.messages(channel):
                 if message.get("streaming"):
                     message["started_at"] = float("-inf")
-        self._streams.expire()
+        if self._streams.expire():
+            self._changed()
 
     async def disconnect(self, reason: str = "refresh_requested") -> None:
-        await self.delivery.disconnect(reason)
+        await self._socket_mode.disconnect(reason)
 
     # What came of it
 
@@ -245,17 +294,20 @@ class LocalSlack:
         return self.workspace.sessions
 
     @property
+    def connections(self) -> int:
+        """How many Socket Mode clients are connected."""
+        return self._socket_mode.connections
+
+    @property
     def pings(self) -> list[str]:
-        """Live entities in what the bot wrote as Markdown: people would have been pinged."""
-        said = [str(call.arguments.get("markdown_text", "")) for call in self.calls if call.response.get("ok")]
-        return [entity for text in said for entity in _LIVE.findall(text)]
+        """Live entities in what the bot wrote for everybody: people would have been pinged."""
+        written = [(channel, message) for channel in self.workspace.messages for message in self.messages(channel)]
+        return pings_in([message for _, message in written if message.get("bot_id") == self.bot_id], self.calls)
 
     @property
     def unfurled(self) -> list[Mapping[str, Any]]:
         """Posts with a link that Slack would have unfurled. Streams never are."""
-        posts = [call.arguments for call in self.calls if call.method == "chat.postMessage"]
-        quiet = ("unfurl_links", "unfurl_media")
-        return [p for p in posts if _LINK.search(str(p)) and any(p.get(name) is not False for name in quiet)]
+        return unfurled_in(self.calls)
 
     def messages(self, channel: str, thread_ts: str | None = None) -> list[Json]:
         """A channel's messages, or a thread's; oldest first."""
@@ -265,13 +317,18 @@ class LocalSlack:
 
     async def wait_for(self, predicate: Callable[["LocalSlack"], Any], timeout: float = 10) -> None:  # noqa: ASYNC109 - says more
         """Until `predicate(self)` is true; looked at after every change. Raises TimeoutError with what was said."""
-        async with self._condition:
-            try:
-                async with asyncio.timeout(timeout):
-                    await self._condition.wait_for(lambda: predicate(self))
-            except TimeoutError:
-                said = [m.get("text") for c in self.workspace.messages for m in self.messages(c)][-12:]
-                raise TimeoutError(f"not within {timeout} s; last messages: {said}, calls: {self.calls[-5:]}") from None
+        changed = asyncio.Event()
+        self.watch(changed)
+        try:
+            async with asyncio.timeout(timeout):
+                while not predicate(self):
+                    await changed.wait()
+                    changed.clear()
+        except TimeoutError:
+            said = [m.get("text") for c in self.workspace.messages for m in self.messages(c)][-12:]
+            raise TimeoutError(f"not within {timeout} s; last messages: {said}, calls: {self.calls[-5:]}") from None
+        finally:
+            self.unwatch(changed)
 
     async def idle(self, timeout: float = 10) -> None:  # noqa: ASYNC109
         """Until every envelope is acknowledged or given up."""
@@ -286,27 +343,25 @@ class LocalSlack:
 
     # The server
 
+    def _check_author(self, name: str, channel: str, ts: str, otherwise: str) -> None:
+        message = self.workspace.messages.get(channel, {}).get(ts)
+        if message is None:
+            raise SlackError("message_not_found")
+        if message["user"] != self.users[name].id:
+            raise SlackError(otherwise)
+
     def _changed(self) -> None:
         for listener in self._listeners:
             listener.set()
         if self._snapshot:
             self._snapshot.changed()
-        self._keep(self._notify())
-
-    async def _notify(self) -> None:
-        async with self._condition:
-            self._condition.notify_all()
-
-    def _keep(self, work: Any) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def _expire(self) -> None:
         """Streams and statuses end by time alone."""
         while True:
             await asyncio.sleep(_TICK)
-            self._streams.expire()
+            if self._streams.expire():
+                self._changed()
             old = self.workspace.clock() - limits.STATUS_LIFETIME
             for key in [key for key, status in self.workspace.statuses.items() if status["at"] < old]:
                 del self.workspace.statuses[key]
@@ -315,22 +370,31 @@ class LocalSlack:
     async def _call(self, request: web.Request) -> web.StreamResponse:
         self._streams.expire()
         response = await self._api.answer(request)
-        posted = self.calls[-1]
-        if posted.method == "chat.postMessage" and posted.response.get("ok"):
-            self.workspace.statuses.pop((posted.arguments["channel"], posted.arguments.get("thread_ts", "")), None)
         self._changed()
         return response
 
-    def _response_url(self, token: str) -> str:
-        return f"http://{self._address}/response/{token}"
+    def _connect(self, _: Json) -> Json:
+        return {"url": f"ws://{self._address}/link?ticket={self._socket_mode.ticket()}"}
 
     async def _respond(self, request: web.Request) -> web.Response:
         try:
-            taken = self.people.respond(request.match_info["token"], await request.json())
+            self._response_urls.answer(request.match_info["token"], await request.json())
         except SlackError as error:
-            return web.json_response(error.body, status=400)
-        return web.json_response({"ok": True}) if taken else web.Response(status=404, text="used_url")
+            return web.json_response(error.body, status=404 if error.code.endswith("_url") else 400)
+        self._changed()
+        return web.json_response({"ok": True})
 
     def set_delivery_http(self, url: str | None) -> None:
         """Deliver by signed HTTP to this URL, instead of over Socket Mode."""
-        self.delivery.http_url = url
+        self._http.url = url
+
+    async def verify_url(self) -> bool:
+        """Whether the app behind the HTTP URL answers Slack's challenge."""
+        return await self._http.verify_url()
+
+
+def _echo(call: Json) -> Json:
+    """https://docs.slack.dev/reference/methods/api.test"""
+    if "error" in call:
+        raise SlackError(call["error"], args=call)
+    return {"args": call}

@@ -9,10 +9,13 @@ from aiohttp import web
 
 from bot.playground.slack import limits
 from bot.playground.slack.arguments import KNOWN, read
-from bot.playground.slack.errors import RateLimitedError, SlackError
+from bot.playground.slack.errors import RateLimitedError, SlackError, require_scopes
 from bot.playground.slack.faults import Fault, Faults
 
 Json = dict[str, Any]
+
+#: What an app-level token is for (https://docs.slack.dev/reference/methods/apps.connections.open).
+_APP_METHODS = frozenset({"apps.connections.open"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +39,10 @@ class WebApi:
         clock: Callable[[], float],
         *,
         tokens: Mapping[str, str],
-        granted: frozenset[str] | None,
+        granted: frozenset[str],
         enforce_rate_limits: bool,
     ) -> None:
-        """`tokens` maps a token to its kind, bot or app; `granted` are the bot's scopes, None for all."""
+        """`tokens` maps a token to its kind, bot or app; `granted` are the bot's scopes."""
         self.calls: list[Call] = []
         self._methods = methods
         self._faults = faults
@@ -69,11 +72,12 @@ class WebApi:
         if fault and fault.drop:
             assert request.transport
             request.transport.abort()
-        if self._granted is not None and kind == "bot":
+        if kind == "bot":
             headers["x-oauth-scopes"] = ",".join(sorted(self._granted))
         return web.json_response(body, status=status, headers=headers)
 
     def _authenticate(self, request: web.Request, method: str) -> str:
+        """The kind of token. Only the header's counts: other sites' pages can send forms here, but no such header."""
         if method not in KNOWN:
             raise SlackError("unknown_method", req_method=method)
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
@@ -84,13 +88,10 @@ class WebApi:
         kind = self._tokens.get(token)
         if kind is None:
             raise SlackError("invalid_auth")
-        if kind != ("app" if method == "apps.connections.open" else "bot"):
+        if kind != ("app" if method in _APP_METHODS else "bot") and method != "auth.test":
             raise SlackError("not_allowed_token_type")
-        missing = limits.METHOD_SCOPES.get(method, set()) - (self._granted or set())
-        if self._granted is not None and missing:
-            raise SlackError(
-                "missing_scope", needed=",".join(sorted(missing)), provided=",".join(sorted(self._granted))
-            )
+        if kind == "bot":
+            require_scopes(limits.METHOD_SCOPES.get(method, ()), self._granted)
         return kind
 
     def _carry_out(self, method: str, arguments: Json, fault: Fault | None) -> tuple[Json, int, dict[str, str]]:

@@ -2,10 +2,17 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from bot.playground.slack.errors import SlackError
+
 Json = dict[str, Any]
+
+#: What we note in a message, and Slack's API does not show.
+_NOTES = frozenset(
+    {"expired", "markdown_text", "plan", "reactions", "started_at", "stopped_by_user", "streaming", "tasks"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,8 @@ class Workspace:
     app_id: str = "A0BOBBIN"
     bot_id: str = "B0BOBBIN"
     bot_user_id: str = "U0BOBBIN"
+    #: Where permalinks point; no such host exists.
+    url: str = "https://local.invalid/"
     people: dict[str, Person] = field(default_factory=dict)
     channels: dict[str, Channel] = field(default_factory=dict)
     #: channel id -> ts -> message
@@ -47,7 +56,9 @@ class Workspace:
     #: (channel, thread_ts) -> {"status", "at"}; and the same for agent sessions
     statuses: dict[tuple[str, str], Json] = field(default_factory=dict)
     sessions: dict[tuple[str, str], str] = field(default_factory=dict)
+    titles: dict[tuple[str, str], str] = field(default_factory=dict)
     prompts: dict[str, list[Json]] = field(default_factory=dict)
+    #: file id -> Slack's file object; the bytes are kept apart
     files: dict[str, Json] = field(default_factory=dict)
     _last: int = 0
 
@@ -85,6 +96,15 @@ class Workspace:
     def channel(self, channel_id: str) -> Channel | None:
         return next((channel for channel in self.channels.values() if channel.id == channel_id), None)
 
+    def open_channel(self, channel_id: str) -> Channel:
+        """A channel that people can write in. Raises SlackError."""
+        channel = self.channel(channel_id)
+        if channel is None:
+            raise SlackError("channel_not_found")
+        if channel.archived:
+            raise SlackError("is_archived")
+        return channel
+
     def person(self, user_id: str) -> Person | None:
         return next((person for person in self.people.values() if person.id == user_id), None)
 
@@ -94,6 +114,36 @@ class Workspace:
         return sorted(
             (m for m in said if m["ts"] == thread_ts or m.get("thread_ts") == thread_ts), key=lambda m: str(m["ts"])
         )
+
+    def add_channel(self, channel: Channel) -> Channel:
+        self.channels[channel.name] = channel
+        self.messages.setdefault(channel.id, {})
+        return channel
+
+    def join(self, channel: Channel, user_id: str) -> Channel:
+        """Make somebody a member, unless they are."""
+        members = tuple(dict.fromkeys((*channel.members, user_id)))
+        return self.add_channel(replace(channel, members=members))
+
+    def dm(self, user_id: str) -> Channel | None:
+        """The direct message of a person and the bot."""
+        return next((c for c in self.channels.values() if c.kind == "im" and user_id in c.members), None)
+
+    def shown(self, channel_id: str, message: Json) -> Json:
+        """A message as the API shows it: without our own notes, with what Slack says of its thread and reactions."""
+        public = {name: value for name, value in message.items() if name not in _NOTES}
+        if reactions := message.get("reactions"):
+            public["reactions"] = [
+                {"name": name, "users": users, "count": len(users)} for name, users in reactions.items() if users
+            ]
+        root, *replies = self.thread(channel_id, message.get("thread_ts") or message["ts"]) or [message]
+        if message["ts"] == root["ts"] and replies:
+            authors = list(dict.fromkeys(reply["user"] for reply in replies))
+            public |= {"thread_ts": root["ts"], "reply_count": len(replies), "reply_users": authors}
+            public |= {"reply_users_count": len(authors), "latest_reply": replies[-1]["ts"]}
+        elif message["ts"] != root["ts"]:
+            public["parent_user_id"] = root["user"]
+        return public
 
     def add(self, channel_id: str, message: Json) -> Json:
         """Store a message under a new ts, unless it has one."""
@@ -110,6 +160,7 @@ class Workspace:
             "messages": self.messages,
             "ephemerals": self.ephemerals,
             "prompts": self.prompts,
+            "files": self.files,
             "last": self._last,
         }
 
@@ -120,6 +171,7 @@ class Workspace:
         self.messages |= state["messages"]
         self.ephemerals = state["ephemerals"]
         self.prompts = state["prompts"]
+        self.files = state.get("files", {})
         self._last = state["last"]
         for said in self.messages.values():
             for message in said.values():

@@ -1,0 +1,74 @@
+"""Records as rows: the parameters that storage/queries.py names, and back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from storage.base import Post, PostKind, PostState, ReplyMessage, Run, RunStatus, ThreadKey
+
+#: One row, in the order of its query's columns.
+Row = Sequence[Any]
+Values = dict[str, Any]
+
+
+class Execute(Protocol):
+    """Runs one statement with named parameters and gives its rows."""
+
+    async def __call__(self, query: str, values: Mapping[str, Any], /) -> Sequence[Row]: ...
+
+
+def thread_values(thread: ThreadKey) -> Values:
+    return {"team": thread.team, "channel": thread.channel, "thread_ts": thread.ts}
+
+
+def post_identity(post: Post) -> Values:
+    return {"team": post.thread.team, "channel": post.thread.channel, "ts": post.ts}
+
+
+def post_values(post: Post) -> Values:
+    values = asdict(post)
+    del values["thread"]
+    return values | thread_values(post.thread)
+
+
+def post_of(row: Row) -> Post:
+    team, channel, thread_ts, ts, author, author_team, text, kind, surface, state, *rest = row
+    thread = ThreadKey(team, channel, thread_ts)
+    return Post(thread, ts, author, author_team, text, PostKind(kind), surface, PostState(state), *rest)
+
+
+def run_values(run: Run) -> Values:
+    values = asdict(run)
+    del values["thread"]
+    return values | thread_values(run.thread)
+
+
+def run_of(rows: Sequence[Row]) -> Run | None:
+    """The run of the first row, None where there is none."""
+    if not rows:
+        return None
+    run_id, team, channel, thread_ts, assistant, backend, status, *rest = rows[0]
+    return Run(run_id, ThreadKey(team, channel, thread_ts), assistant, backend, RunStatus(status), *rest)
+
+
+def reply_values(message: ReplyMessage) -> Values:
+    # PostgreSQL does not take a boolean for an integer.
+    return asdict(message) | {"stream": int(message.stream)}
+
+
+def reply_of(row: Row) -> ReplyMessage:
+    run, seq, ts, start, stream, created_at = row
+    return ReplyMessage(run, seq, ts, start, bool(stream), created_at)
+
+
+def storable(values: Mapping[str, Any]) -> Values:
+    """Values that a database takes as text.
+
+    JSON may escape one half of a surrogate pair (RFC 8259, section 8.2), which is no UTF-8, and NUL, which
+    PostgreSQL refuses; a post that holds one must not be lost for it.
+    """
+    return {name: _text(value) if isinstance(value, str) else value for name, value in values.items()}
+
+
+def _text(value: str) -> str:
+    return value.encode("utf-8", "replace").decode("utf-8").replace("\0", "�")

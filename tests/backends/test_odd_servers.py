@@ -1,0 +1,197 @@
+"""Servers that speak almost like OpenAI, and what never meets a server at all."""
+
+import datetime
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import openai
+import pytest
+from aiohttp import web
+
+from bot import backends
+from bot.backends.assistants import AssistantsBackend
+from bot.backends.checks import check_models
+from bot.backends.failures import raised_in_run
+from bot.backends.responses import ResponsesBackend
+from bot.backends.transcript import Transcript
+from bot.errors import BackendRefused, ContextOverflow, RunBroken, SettingsError
+from tests.backends.bench import PATIENCE, message, request, text_of
+
+Handler = Callable[[web.Request], Any]
+
+
+@asynccontextmanager
+async def serving(routes: dict[str, Handler]) -> AsyncIterator[openai.AsyncOpenAI]:
+    """A client of a server with these routes, such as "GET /models"."""
+    app = web.Application()
+    for route, handler in routes.items():
+        method, path = route.split()
+        app.router.add_route(method, f"/v1{path}", handler)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    port = runner.addresses[0][1]
+    async with openai.AsyncOpenAI(api_key="k", base_url=f"http://127.0.0.1:{port}/v1", max_retries=0) as client:
+        yield client
+    await runner.cleanup()
+
+
+def answering(body: Any, status: int = 200) -> Handler:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response(body, status=status)
+
+    return answer
+
+
+def streaming(*lines: str) -> Handler:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text="".join(f"{line}\n\n" for line in lines), content_type="text/event-stream")
+
+    return answer
+
+
+# Models
+
+
+def listed(**ends: str | None) -> Handler:
+    models = [{"id": name, "object": "model", "shutdown_date": end} for name, end in ends.items()]
+    return answering({"object": "list", "data": models})
+
+
+async def test_a_model_that_will_soon_be_switched_off_is_named() -> None:
+    soon = (datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(days=7)).isoformat()
+    late = (datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(days=70)).isoformat()
+    async with serving({"GET /models": listed(soon=soon, late=late, never=None, odd="some day")}) as client:
+        checks = await check_models(client, ["soon", "late", "never", "odd", "unknown"])
+    problems = {check.name: check.problem for check in checks}
+    assert soon in (problems["model soon"] or "")
+    assert "unknown" in (problems["model unknown"] or "")
+    assert [problems[f"model {name}"] for name in ("late", "never", "odd")] == [None] * 3
+
+
+async def test_a_server_that_does_not_list_its_models_is_not_blamed() -> None:
+    async with serving({}) as client:
+        assert await check_models(client, ["any"]) == []
+
+
+async def test_models_that_may_not_be_listed_are_one_problem() -> None:
+    refused = answering({"error": {"message": "no", "code": None}}, 403)
+    async with serving({"GET /models": refused}) as client:
+        [check] = await check_models(client, ["any"])
+    assert "not allow" in (check.problem or "")
+
+
+# Streams
+
+RESPONSE = {"id": "resp_1", "object": "response", "status": "completed", "output": [], "usage": {}}
+ANSWER = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "status": "completed",
+    "content": [{"type": "output_text", "text": "hi", "annotations": []}],
+}
+EMPTY_LIST: dict[str, Any] = {"object": "list", "data": [], "has_more": False}
+
+
+def event(kind: str, **fields: Any) -> str:
+    return f"event: {kind}\ndata: {json.dumps({'type': kind, **fields})}"
+
+
+@pytest.mark.parametrize("after", ['data: {"type": "response.comp', event("response.of_the_future", thing=1)])
+async def test_a_stream_with_half_an_event_or_a_strange_one(after: str) -> None:
+    routes = {
+        "GET /conversations/{c}/items": answering(EMPTY_LIST),
+        "POST /responses": streaming(
+            event("response.created", sequence_number=0, response={**RESPONSE, "status": "in_progress"}),
+            event("response.output_text.delta", sequence_number=1, delta="hi", item_id="msg_1"),
+            after,
+        ),
+        "GET /responses/resp_1": answering({**RESPONSE, "output": [ANSWER]}),
+    }
+    async with serving(routes) as client:
+        backend = ResponsesBackend(client, patience=PATIENCE)
+        events = [each async for each in backend.run(request("conv_1", message(1, "hello")))]
+    assert text_of(events) == "hi"
+
+
+@pytest.mark.parametrize("body", ["<html>", "[]", "{}"])
+async def test_an_answer_that_cannot_be_read_is_not_asked_for_again(body: str) -> None:
+    asked = []
+
+    async def garble(call: web.Request) -> web.Response:
+        asked.append(call.path)
+        return web.Response(text=body, content_type="application/json")
+
+    routes = {"GET /conversations/{c}/items": answering(EMPTY_LIST), "POST /responses": garble}
+    async with serving(routes) as client:
+        backend = ResponsesBackend(client, patience=PATIENCE)
+        with pytest.raises(RunBroken):
+            _ = [each async for each in backend.run(request("conv_1", message(1, "hello")))]
+    assert len(asked) == 1
+
+
+async def test_an_assistants_server_with_events_of_its_own() -> None:
+    run = {"id": "run_1", "object": "thread.run", "status": "completed", "thread_id": "t", "usage": {}}
+    reply = {"id": "msg_1", "object": "thread.message", "role": "assistant", "run_id": "run_1", "status": "completed"}
+    text = [{"type": "text", "text": {"value": "hi", "annotations": []}}]
+
+    def line(name: str, data: Any) -> str:
+        return f"event: {name}\ndata: {json.dumps(data)}"
+
+    routes = {
+        "GET /assistants": answering(EMPTY_LIST),
+        "POST /assistants": answering({"id": "asst_1", "object": "assistant", "metadata": {}}),
+        "POST /threads/t/messages": answering({"id": "msg_0", "object": "thread.message"}),
+        "POST /threads/t/runs": streaming(
+            line("server.hello", {"version": 1}),
+            line("thread.run.created", {**run, "status": "queued"}),
+            line("thread.message.completed", {**reply, "content": text}),
+            line("thread.run.completed", run),
+            "data: [DONE]",
+        ),
+    }
+    async with serving(routes) as client:
+        backend = AssistantsBackend(client, patience=PATIENCE)
+        events = [each async for each in backend.run(request("t", message(1, "hello")))]
+    assert text_of(events) == "hi"
+
+
+# Without a server
+
+
+def test_a_backend_that_there_is_not() -> None:
+    with pytest.raises(SettingsError) as caught:
+        backends.connect("telepathy", "k", None)
+    assert "BOBBIN_BACKEND" in caught.value.sentence
+    assert "assistants, responses" in caught.value.sentence
+
+
+@pytest.mark.parametrize("name", ["assistants", "responses"])
+async def test_backends_by_name(name: str) -> None:
+    backend = backends.connect(name, "k", "http://127.0.0.1:1/v1")
+    assert backend.name == name
+    await backend.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "kind"),
+    [
+        ("invalid_prompt", "context_length_exceeded: too many tokens", ContextOverflow),
+        ("server_error", "Your input exceeds the context window of this model.", ContextOverflow),
+        ("rate_limit_exceeded", "You exceeded your current quota, please check your plan.", BackendRefused),
+        (None, None, RunBroken),
+    ],
+)
+def test_a_failed_runs_own_words_count(code: str | None, words: str | None, kind: type[Exception]) -> None:
+    assert type(raised_in_run(code, words)) is kind
+
+
+def test_a_run_that_broke_off_keeps_more_than_the_server_did() -> None:
+    transcript = Transcript()
+    transcript.grow("one two three")
+    assert transcript.settle(["one"], final=False) is None
+    assert transcript.settle([], final=True) is None
+    assert transcript.settle(["one"], final=True) == "one"

@@ -1,0 +1,567 @@
+"""The local Slack's page: who may use it, what it shows, live, and that nothing anybody writes becomes markup."""
+
+import contextlib
+import json
+import re
+from collections.abc import AsyncIterator, Sequence
+from html.parser import HTMLParser
+from typing import Any
+
+import aiohttp
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from bot.manifest import manifest
+from bot.playground.slack import LocalSlack
+from bot.playground.slack.rendering import Rendering
+from bot.playground.slack.workspace import Workspace
+from tests.playground.slack_client import app_of, client_of, connected
+
+Json = dict[str, Any]
+Attributes = Sequence[tuple[str, str | None]]
+
+
+@pytest.fixture
+async def slack() -> AsyncIterator[LocalSlack]:
+    async with LocalSlack(manifest=manifest()) as local:
+        yield local
+
+
+@pytest.fixture
+async def browser(slack: LocalSlack) -> AsyncIterator[aiohttp.ClientSession]:
+    """Whoever has the page open: requests carry its Origin."""
+    origin = slack.page_url.removesuffix("/")
+    timeout = aiohttp.ClientTimeout(total=20)
+    async with aiohttp.ClientSession(slack.page_url, headers={"Origin": origin}, timeout=timeout) as session:
+        yield session
+
+
+async def act(browser: aiohttp.ClientSession, deed: str, **said: Any) -> tuple[int, Json]:
+    async with browser.post(f"page/{deed}", json=said) as answer:
+        return answer.status, await answer.json()
+
+
+class Stream:
+    """The page's event stream, frame by frame, and what a page would hold after them."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.shown: Json = {}
+
+    async def frame(self) -> Json | None:
+        """The next frame; None at the end."""
+        async for line in self._response.content:
+            if line.startswith(b"data: "):
+                return self._take(json.loads(line.removeprefix(b"data: ")))
+        return None
+
+    def _take(self, frame: Json) -> Json:
+        for part, changes in frame.items():
+            if part != "all":
+                kept = self.shown.setdefault(part, {}) | changes
+                self.shown[part] = {key: value for key, value in kept.items() if value is not None}
+        return frame
+
+    async def until(self, part: str, key: str) -> Any:
+        """Read on until the page shows this."""
+        while key not in self.shown.get(part, {}):
+            assert await self.frame() is not None
+        return self.shown[part][key]
+
+
+@contextlib.asynccontextmanager
+async def watching(browser: aiohttp.ClientSession, person: str = "ada") -> AsyncIterator[Stream]:
+    async with browser.get("page/events", params={"person": person}) as response:
+        assert response.content_type == "text/event-stream"
+        stream = Stream(response)
+        first = await stream.frame()
+        assert first
+        assert first["all"] is True
+        yield stream
+
+
+# Who may
+
+
+async def test_the_page_loads_nothing_from_elsewhere_and_is_framed_nowhere(browser: aiohttp.ClientSession) -> None:
+    for path, kind in (("", "text/html"), ("page/page.js", "text/javascript"), ("page/page.css", "text/css")):
+        async with browser.get(f"/{path}") as answer:
+            assert (answer.status, answer.content_type) == (200, kind)
+            policy = answer.headers["Content-Security-Policy"]
+            assert "default-src 'none'" in policy
+            assert "script-src 'self';" in policy
+            assert "frame-ancestors 'none'" in policy
+            assert "://" not in policy
+            assert "unsafe" not in policy
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "localhost.evil.example"])
+async def test_other_hosts_are_refused_even_with_their_own_origin(browser: aiohttp.ClientSession, host: str) -> None:
+    """DNS rebinding: another site's name points at this port, so its Origin and its Host agree."""
+    headers = {"Host": host, "Origin": f"http://{host}"}
+    for path in ("", "page/events", "page/page.js"):
+        async with browser.get(f"/{path}", headers=headers) as answer:
+            assert answer.status == 403
+    async with browser.post("page/post", json={}, headers=headers) as answer:
+        assert answer.status == 403
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["http://evil.example", "null", "", "http://127.0.0.1", "http://127.0.0.1:1", "http://[", "file://"],
+)
+async def test_other_origins_may_not_act(slack: LocalSlack, browser: aiohttp.ClientSession, origin: str) -> None:
+    said = {"person": "ada", "channel": "C0GENERAL", "text": "hi", "ts": "1.1", "thread_ts": "1.1", "command": "/reset"}
+    for deed in ("post", "edit", "delete", "command", "click", "shortcut", "stop", "open"):
+        async with browser.post(f"page/{deed}", json=said, headers={"Origin": origin}) as answer:
+            assert answer.status == 403
+    assert not slack.messages("C0GENERAL")
+
+
+async def test_without_an_origin_nobody_acts(slack: LocalSlack) -> None:
+    said = {"person": "ada", "channel": "C0GENERAL", "text": "hi"}
+    async with aiohttp.ClientSession() as session, session.post(f"{slack.page_url}page/post", json=said) as answer:
+        assert answer.status == 403
+    assert not slack.messages("C0GENERAL")
+
+
+async def test_another_name_of_this_machine_is_as_good(slack: LocalSlack, browser: aiohttp.ClientSession) -> None:
+    port = slack.page_url.rsplit(":", 1)[1].rstrip("/")
+    said = {"person": "ada", "channel": "C0GENERAL", "text": "hi"}
+    headers = {"Host": f"localhost:{port}", "Origin": f"http://localhost:{port}"}
+    async with browser.post("page/post", json=said, headers=headers) as answer:
+        assert answer.status == 200
+
+
+# What people do
+
+
+async def test_posting_replying_editing_deleting(slack: LocalSlack, browser: aiohttp.ClientSession) -> None:
+    status, answer = await act(browser, "post", person="ada", channel="C0GENERAL", text="hello")
+    assert (status, answer["ok"]) == (200, True)
+    root = answer["done"]
+    _, answer = await act(browser, "post", person="grace", channel="C0GENERAL", text="hi", thread_ts=root)
+    assert [m["text"] for m in slack.messages("C0GENERAL", root)] == ["hello", "hi"]
+    await act(browser, "edit", person="ada", channel="C0GENERAL", ts=root, text="hello!")
+    await act(browser, "delete", person="grace", channel="C0GENERAL", ts=answer["done"])
+    assert [m["text"] for m in slack.messages("C0GENERAL")] == ["hello!"]
+
+
+@pytest.mark.parametrize(
+    ("deed", "said"),
+    [
+        ("post", {"person": "nobody", "channel": "C0GENERAL", "text": "hi"}),
+        ("post", {"person": "ada", "channel": "C0NOWHERE", "text": "hi"}),
+        ("post", {"person": "linus", "channel": "G0LAB", "text": "hi"}),
+        ("post", {"person": "ada", "channel": "C0GENERAL"}),
+        ("post", {"person": "ada", "channel": "C0GENERAL", "text": "hi", "thread_ts": "1.1"}),
+        ("post", {"person": [], "channel": "C0GENERAL", "text": "hi"}),
+        ("edit", {"person": "ada", "channel": "C0GENERAL", "ts": "1.1", "text": "hi"}),
+        ("delete", {"person": "ada", "channel": "C0NOWHERE", "ts": "1.1"}),
+        ("click", {"person": "ada", "channel": "C0GENERAL", "ts": "1.1", "action_id": "x"}),
+        ("shortcut", {"person": "ada", "channel": "C0GENERAL", "ts": "1.1", "callback_id": "no_such"}),
+        ("open", {"person": "nobody"}),
+        ("stop", {}),
+    ],
+)
+async def test_what_cannot_be_done_is_said(browser: aiohttp.ClientSession, deed: str, said: Json) -> None:
+    status, answer = await act(browser, deed, **said)
+    assert status == 400
+    assert answer["error"]
+
+
+async def test_bodies_that_are_no_objects_are_refused(browser: aiohttp.ClientSession) -> None:
+    for body in ("{", "[]", "null", '"x"', "5"):
+        async with browser.post("page/post", data=body) as answer:
+            assert answer.status == 400
+
+
+@pytest.mark.parametrize("deed", ["edit", "delete"])
+async def test_nobody_changes_what_others_wrote(slack: LocalSlack, browser: aiohttp.ClientSession, deed: str) -> None:
+    ts = await slack.post("ada", "C0GENERAL", "mine")
+    status, answer = await act(browser, deed, person="grace", channel="C0GENERAL", ts=ts, text="hers")
+    assert status == 400
+    assert answer["error"]
+    assert [m["text"] for m in slack.messages("C0GENERAL")] == ["mine"]
+
+
+async def test_commands_clicks_and_shortcuts_reach_the_app(slack: LocalSlack, browser: aiohttp.ClientSession) -> None:
+    app = app_of(slack)
+    heard: list[str] = []
+
+    @app.command("/reset")
+    async def _reset(ack: Any, command: Json) -> None:
+        heard.append(f"{command['command']} {command['text']}")
+        await ack(text="Forgotten.")
+
+    @app.action("go")
+    async def _go(ack: Any, action: Json) -> None:
+        heard.append(action["value"])
+        await ack()
+
+    @app.shortcut("reset_thread")
+    async def _shortcut(ack: Any, shortcut: Json) -> None:
+        heard.append(shortcut["message"]["text"])
+        await ack()
+
+    button = {"type": "button", "action_id": "go", "value": "1", "text": {"type": "plain_text", "text": "Go"}}
+    async with connected(slack, app):
+        posted = await client_of(slack).chat_postMessage(
+            channel="C0GENERAL", text="choose", blocks=[{"type": "actions", "elements": [button]}]
+        )
+        place = {"person": "ada", "channel": "C0GENERAL"}
+        for deed, said in (
+            ("command", {"command": "/reset", "text": "all"}),
+            ("click", {"ts": posted["ts"], "action_id": "go", "value": "1"}),
+            ("shortcut", {"ts": posted["ts"], "callback_id": "reset_thread"}),
+        ):
+            assert await act(browser, deed, **place, **said) == (200, {"ok": True, "done": None})
+    assert heard == ["/reset all", "1", "choose"]
+    assert [(e["to"], e["text"]) for e in slack.ephemerals] == [("U0ADA", "Forgotten.")]
+
+
+async def test_stopping_a_stream_from_the_page(slack: LocalSlack, browser: aiohttp.ClientSession) -> None:
+    place = slack.dm("ada")
+    root = await slack.post("ada", place, "hello")
+    started = await client_of(slack).chat_startStream(channel=place, thread_ts=root, markdown_text="one")
+    async with watching(browser) as stream:
+        assert stream.shown["messages"][f"{place}/{started['ts']}"]["streaming"] is True
+        assert stream.shown["sessions"][f"{place}/{root}"] == "processing"
+        assert (await act(browser, "stop", person="ada", channel=place, thread_ts=root))[0] == 200
+        frame = await stream.frame()
+        assert frame
+        assert frame["messages"][f"{place}/{started['ts']}"]["streaming"] is False
+
+
+# What people see
+
+
+async def test_first_everything_then_only_what_changed(slack: LocalSlack, browser: aiohttp.ClientSession) -> None:
+    old = await slack.post("ada", "C0GENERAL", "before")
+    async with watching(browser) as stream:
+        assert set(stream.shown["messages"]) == {f"C0GENERAL/{old}"}
+        assert stream.shown["me"] == {"me": {"name": "ada", "id": "U0ADA"}}
+        assert {"/assistant", "/reset"} == set(stream.shown["commands"])
+        assert {"reset_thread", "switch_assistant"} == set(stream.shown["shortcuts"])
+        new = await slack.post("grace", "C0GENERAL", "after *all*")
+        frame = await stream.frame()
+        assert frame
+        assert frame.keys() == {"messages"}
+        assert frame["messages"].keys() == {f"C0GENERAL/{new}"}
+        assert frame["messages"][f"C0GENERAL/{new}"]["html"] == "after <strong>all</strong>"
+        await slack.delete("grace", "C0GENERAL", new)
+        assert await stream.frame() == {"messages": {f"C0GENERAL/{new}": None}}
+
+
+async def test_everybody_sees_their_own_channels(slack: LocalSlack, browser: aiohttp.ClientSession) -> None:
+    secret = await slack.post("ada", "G0LAB", "secret")
+    whisper = await slack.post("ada", slack.dm("ada"), "whisper")
+    await client_of(slack).chat_postEphemeral(channel="C0GENERAL", user="U0ADA", text="for ada")
+    async with watching(browser) as ada, watching(browser, "linus") as linus:
+        assert {f"G0LAB/{secret}", f"D0ADA/{whisper}"} == set(ada.shown["messages"])
+        assert [each["text"] for each in ada.shown["ephemerals"].values()] == ["for ada"]
+        assert {"C0GENERAL", "C0RANDOM", "D0LINUS"} == set(linus.shown["channels"])
+        assert not linus.shown["messages"]
+        assert not linus.shown["ephemerals"]
+
+
+async def test_nobody_of_that_name(browser: aiohttp.ClientSession) -> None:
+    async with browser.get("page/events", params={"person": "nobody"}) as answer:
+        assert answer.status == 400
+
+
+async def test_streams_grow_and_statuses_come_and_go(slack: LocalSlack, browser: aiohttp.ClientSession) -> None:
+    client, place = client_of(slack), slack.dm("ada")
+    root = await slack.post("ada", place, "hello")
+    async with watching(browser) as stream:
+        await client.assistant_threads_setStatus(channel_id=place, thread_ts=root, status="is thinking")
+        assert await stream.until("statuses", f"{place}/{root}") == "is thinking"
+        ts = (await client.chat_startStream(channel=place, thread_ts=root, markdown_text="**one"))["ts"]
+        assert (await stream.until("messages", f"{place}/{ts}"))["streaming"] is True
+        assert not stream.shown["statuses"]
+        task = {"type": "task_update", "id": "t", "title": "<b>Looking", "status": "in_progress", "details": "far"}
+        await client.chat_appendStream(channel=place, ts=ts, chunks=[{"type": "markdown_text", "text": " two**"}, task])
+        await client.chat_stopStream(channel=place, ts=ts)
+        while stream.shown["messages"][f"{place}/{ts}"]["streaming"]:
+            assert await stream.frame()
+        shown = stream.shown["messages"][f"{place}/{ts}"]
+        assert shown["html"] == "<p><strong>one two</strong></p>\n"
+        assert [(each["title"], each["details"]) for each in shown["tasks"]] == [("<b>Looking", "far")]
+        assert stream.shown["sessions"][f"{place}/{root}"] == "active"
+
+
+async def test_streams_that_expire_are_seen_to(slack: LocalSlack, browser: aiohttp.ClientSession) -> None:
+    place = slack.dm("ada")
+    root = await slack.post("ada", place, "hello")
+    ts = (await client_of(slack).chat_startStream(channel=place, thread_ts=root, markdown_text="one"))["ts"]
+    async with watching(browser) as stream:
+        slack.expire_streams()
+        frame = await stream.frame()
+        assert frame
+        assert frame["messages"][f"{place}/{ts}"]["streaming"] is False
+
+
+async def test_the_stream_ends_when_the_server_stops() -> None:
+    async with aiohttp.ClientSession() as session:
+        async with LocalSlack() as slack:
+            response = await session.get(f"{slack.page_url}page/events", timeout=aiohttp.ClientTimeout(total=20))
+            stream = Stream(response)
+            assert await stream.frame()
+        assert await stream.frame() is None
+        response.close()
+
+
+async def test_a_browser_that_leaves_is_forgotten(slack: LocalSlack, browser: aiohttp.ClientSession) -> None:
+    for _ in range(3):
+        async with watching(browser):
+            pass
+    async with watching(browser) as stream:
+        ts = await slack.post("ada", "C0GENERAL", "still here")
+        assert await stream.until("messages", f"C0GENERAL/{ts}")
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "alert", "text": "plain"},
+        {"type": "card", "text": ["odd"], "fields": ["odd"]},
+        {"type": "video", "text": 5, "fields": 7},
+        {"type": "rich_text", "elements": "odd"},
+        {"type": "container", "accessory": "odd", "elements": {"odd": 1}},
+        {"type": "divider"},
+        {"type": "image", "image_url": "https://example.org/x.png", "alt_text": "x"},
+        {"type": "context", "elements": [{"type": "plain_text", "text": "<i>"}]},
+    ],
+)
+async def test_no_block_ends_the_stream(slack: LocalSlack, browser: aiohttp.ClientSession, block: Json) -> None:
+    """What Slack's checks let through is shown somehow; the page lives on."""
+    async with watching(browser) as stream:
+        ts = (await client_of(slack).chat_postMessage(channel="C0GENERAL", text="x", blocks=[block]))["ts"]
+        shown = await stream.until("messages", f"C0GENERAL/{ts}")
+        assert [each["type"] for each in shown["blocks"]] == [block["type"]]
+        assert not strange(shown["blocks"][0].get("html", ""))
+
+
+async def test_half_a_character_does_not_end_the_stream(slack: LocalSlack, browser: aiohttp.ClientSession) -> None:
+    """A lone surrogate is JSON, though no UTF-8; models' tokens may end inside of a pair."""
+    async with watching(browser) as stream:
+        _, answer = await act(browser, "post", person="ada", channel="C0GENERAL", text="half \ud83d")
+        assert await stream.until("messages", f"C0GENERAL/{answer['done']}")
+
+
+# Safety
+
+
+_TAGS: dict[str, frozenset[str]] = {
+    **dict.fromkeys("p br hr em strong s pre blockquote ul li h1 h2 h3 h4 h5 h6".split(), frozenset()),
+    **dict.fromkeys("table thead tbody tr".split(), frozenset()),
+    **dict.fromkeys(("th", "td"), frozenset({"style"})),
+    "a": frozenset({"href", "rel", "target", "title"}),
+    "code": frozenset({"class"}),
+    "ol": frozenset({"start"}),
+    "span": frozenset({"class"}),
+}
+_VALUES = {
+    "class": re.compile(r"mention|language-.*", re.DOTALL),
+    "href": re.compile(r"\s*(?:https?|mailto):.*", re.DOTALL | re.IGNORECASE),
+    "rel": re.compile("noopener noreferrer"),
+    "start": re.compile(r"\d+"),
+    "style": re.compile("text-align:(?:left|center|right)"),
+    "target": re.compile("_blank"),
+    "title": re.compile(".*", re.DOTALL),
+}
+
+
+class _Suspect(HTMLParser):
+    """Collects whatever a browser would take for markup, beyond the allowed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: Attributes) -> None:
+        if tag not in _TAGS:
+            self.found.append(f"<{tag}>")
+        for name, value in attrs:
+            if name not in _TAGS.get(tag, ()) or not _VALUES[name].fullmatch(value or ""):
+                self.found.append(f"<{tag} {name}={value!r}>")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in _TAGS:
+            self.found.append(f"</{tag}>")
+
+    def handle_comment(self, data: str) -> None:
+        self.found.append(f"<!--{data}-->")
+
+    def handle_decl(self, decl: str) -> None:
+        self.found.append(f"<!{decl}>")
+
+    def unknown_decl(self, data: str) -> None:
+        self.found.append(f"<![{data}]>")
+
+    def handle_pi(self, data: str) -> None:
+        self.found.append(f"<?{data}>")
+
+
+def strange(markup: str) -> list[str]:
+    """Tags, attributes and their values that no rendering may hold."""
+    suspect = _Suspect()
+    suspect.feed(markup)
+    suspect.close()
+    return suspect.found
+
+
+@pytest.mark.parametrize(
+    "markup",
+    ["<script>", "<a onclick=x>", '<a href="javascript:x">', "<img>", "<!-- x -->", '<p style="x">', "<?x>", "<!X>"],
+)
+def test_the_safety_check_itself_sees_what_is_strange(markup: str) -> None:
+    assert strange(markup)
+
+
+_ATTACKS = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "<!-- x --><svg onload=alert(1)>",
+    "&lt;script&gt;alert(1)&lt;/script&gt;",
+    "&amp;lt;script&amp;gt;",
+    "&#60;script&#62;",
+    "[x](javascript:alert(1))",
+    "[x](JaVaScRiPt:alert(1))",
+    "[x](&#106;avascript:alert(1))",
+    "[x](java\nscript:alert(1))",
+    "[x](data:text/html;base64,PHNjcmlwdD4=)",
+    '[x](https://a.example/"onmouseover="alert(1))',
+    "[x](https://a.example 'on\" onmouseover=\"alert(1)')",
+    "![x](javascript:alert(1))",
+    "![x](https://tracker.example/pixel.png)",
+    "<javascript:alert(1)|x>",
+    "<java\tscript:alert(1)|x>",
+    "<\x01javascript:alert(1)|x>",
+    "<data:text/html,x|x>",
+    "<vbscript:x|x>",
+    '<https://a.example/"onmouseover="alert(1)|x>',
+    "<https://a.example|<img src=x onerror=alert(1)>>",
+    "<https://a.example|`</a><script>`>",
+    "<@U0ADA|<script>>",
+    "<#C0GENERAL|</span><script>>",
+    "<!subteam^S1|<script>>",
+    '<@"onmouseover="alert(1)>',
+    "```</code></pre><script>alert(1)</script>```",
+    "`<script>`",
+    "``` \"onclick=x\n<script>\n```",
+    "| a | <script> |\n|:--|--:|\n| `<b>` | <i> |",
+]
+
+
+@pytest.fixture(scope="module")
+def rendering() -> Rendering:
+    return Rendering(Workspace.new(lambda: 1_790_000_000.0))
+
+
+@pytest.mark.parametrize("attack", _ATTACKS)
+def test_no_attack_becomes_markup(rendering: Rendering, attack: str) -> None:
+    for text in (attack, f"a {attack} b", f"*{attack}*", f"**{attack}**", f"> {attack}", f"- {attack}"):
+        for markup in (rendering.mrkdwn(text), rendering.markdown(text)):
+            assert not strange(markup)
+            assert "tracker.example" not in markup or "<img" not in markup
+
+
+@pytest.mark.parametrize("attack", _ATTACKS[:12])
+async def test_no_attack_comes_through_the_page(
+    slack: LocalSlack, browser: aiohttp.ClientSession, attack: str
+) -> None:
+    """By whatever way it is said: a person, the bot's two dialects, blocks, an ephemeral."""
+    client, place = client_of(slack), {"channel": "C0GENERAL"}
+    plain, live = ({"type": kind, "text": attack} for kind in ("plain_text", "mrkdwn"))
+    blocks = [
+        {"type": "markdown", "text": attack},
+        {"type": "header", "text": plain},
+        {"type": "section", "text": live, "fields": [plain, live]},
+        {"type": "context", "elements": [plain, live]},
+    ]
+    await act(browser, "post", person="ada", channel="C0GENERAL", text=attack)
+    await client.chat_postMessage(**place, text=attack)
+    await client.chat_postMessage(**place, markdown_text=attack)
+    await client.chat_postMessage(**place, text="x", blocks=blocks)
+    await client.chat_postEphemeral(**place, user="U0ADA", text=attack)
+    async with watching(browser) as stream:
+        shown = [*stream.shown["messages"].values(), *stream.shown["ephemerals"].values()]
+        assert len(shown) == 5
+        for message in shown:
+            for markup in (message["html"], *(block["html"] for block in message["blocks"])):
+                assert not strange(markup)
+
+
+_PIECES = st.sampled_from(
+    [
+        *"<>&\"'`*_~|[]()!@#^:/\\\n\t ={}+-.",
+        *("&lt;", "&gt;", "&amp;", "&quot;", "&#60;", "&#x3c;", "&colon;", "<!--", "-->", "<![CDATA[", "<?"),
+        *("script", "img", "onerror=", "style=", "href=", "javascript:", "data:", "http://", "https:", "mailto:"),
+        *("```", "```js\n", "](", "<@U0ADA", "<#C0GENERAL", "<!here", "|---|\n", "\n\n", "    ", "> ", "- ", "1. "),
+    ]
+)
+_TEXTS = st.lists(_PIECES | st.text(st.characters(), max_size=4), max_size=24).map("".join)
+
+
+@settings(max_examples=400, deadline=None)
+@given(text=_TEXTS)
+@example(text="<https://a|b\ud800>")
+def test_no_text_yields_strange_markup(rendering: Rendering, text: str) -> None:
+    assert not strange(rendering.mrkdwn(text))
+    assert not strange(rendering.markdown(text))
+
+
+def words(markup: str) -> str:
+    """What a reader sees of it."""
+    seen: list[str] = []
+    parser = HTMLParser()
+    parser.handle_data = seen.append  # type: ignore[method-assign]
+    parser.feed(markup)
+    parser.close()
+    return "".join(seen)
+
+
+@given(text=st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="`*_~"), max_size=60))
+def test_what_is_escaped_for_slack_is_read_as_it_was_meant(rendering: Rendering, text: str) -> None:
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    assert words(rendering.mrkdwn(escaped)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "markup"),
+    [
+        ("*b* _i_ ~s~", "<strong>b</strong> <em>i</em> <s>s</s>"),
+        ("snake_case_name 2*3*4", "snake_case_name 2*3*4"),
+        ("`*x*`", "<code>*x*</code>"),
+        ("```\na\nb```", "<pre><code>a\nb</code></pre>"),
+        ("<@U0ADA> <@U0X|ex> <#C0GENERAL>", "@Ada Lovelace @ex #general"),
+        ("<!here> <!subteam^S1|@team>", "@here @team"),
+        ("a\nb", "a<br>b"),
+        ("<https://a.example?x=1&amp;y=2|A>", '<a href="https://a.example?x=1&amp;y=2" '),
+    ],
+)
+def test_mrkdwn(rendering: Rendering, text: str, markup: str) -> None:
+    rendered = rendering.mrkdwn(text)
+    if "mention" in rendered:
+        assert words(rendered) == markup
+    else:
+        assert rendered.startswith(markup)
+
+
+@pytest.mark.parametrize(
+    ("text", "markup"),
+    [
+        ("**b** *i* ~~s~~", "<p><strong>b</strong> <em>i</em> <s>s</s></p>\n"),
+        ("1 &lt; 2 &amp; 3", "<p>1 &lt; 2 &amp; 3</p>\n"),
+        ("`a &lt; b`", "<p><code>a &lt; b</code></p>\n"),
+        ("# T", "<h1>T</h1>\n"),
+        (
+            "[A](https://a.example)",
+            '<p><a href="https://a.example" rel="noopener noreferrer" target="_blank">A</a></p>\n',
+        ),
+    ],
+)
+def test_markdown(rendering: Rendering, text: str, markup: str) -> None:
+    assert rendering.markdown(text) == markup

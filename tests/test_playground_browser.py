@@ -1,0 +1,119 @@
+"""What a person does: `bobbin playground`, in a real browser."""
+
+import asyncio
+import contextlib
+import os
+import re
+import shutil
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Locator, Page, async_playwright, expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+
+_CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+#: Nothing of the browser's own goes out.
+_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+_READY = re.compile(rb"http://127\.0\.0\.1:\d+/")
+
+
+@pytest.fixture
+async def page() -> AsyncIterator[Page]:
+    if _CHROMIUM is None:
+        if os.environ.get("CI"):
+            pytest.fail("there is no Chromium, and on CI this test is never skipped; .ci/run installs it")
+        pytest.skip("there is no Chromium on this machine")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=_CHROMIUM, args=_FLAGS)
+        page = await browser.new_page(viewport={"width": 1280, "height": 800})
+        page.set_default_timeout(20_000)
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        yield page
+        await browser.close()
+        assert not errors
+
+
+@contextlib.asynccontextmanager
+async def playground(folder: Path) -> AsyncIterator[str]:
+    """`bobbin playground` in a process of its own; yields the page's URL, and ends it as Ctrl-C does."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bot", "playground", "--port", "0", "--folder", str(folder),
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout
+    try:
+        async with asyncio.timeout(30):
+            while not (ready := _READY.search(await process.stdout.readline())):
+                assert process.returncode is None
+        yield ready[0].decode()
+    finally:
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(20):
+            await process.communicate()
+    assert process.returncode == 0
+
+
+async def say(page: Page, box: str, text: str) -> None:
+    await page.get_by_test_id(box).fill(text)
+    await page.get_by_test_id(box).press("Enter")
+
+
+def bot_answers(page: Page) -> Locator:
+    return page.get_by_test_id("thread").locator('[data-testid=message][data-user="bobbin"]')
+
+
+async def lengths_while_growing(answer: Locator) -> set[int]:
+    """The lengths of an answer that one sees until it is whole."""
+    seen = set()
+    while "streaming" in (await answer.get_attribute("class") or ""):
+        seen.add(len(await answer.inner_text()))
+    return seen
+
+
+async def test_the_first_paragraph_of_what_a_person_does(page: Page, tmp_path: Path) -> None:
+    async with playground(tmp_path) as url:
+        await page.goto(url)
+        await say(page, "composer", "@Bobbin I need to solve the equation `3x + 11 = 14`. Can you help me?")
+        answer = bot_answers(page).first
+        await expect(answer).to_be_visible()
+        assert len(await lengths_while_growing(answer)) >= 3
+        await expect(answer).to_contain_text("x = 1")
+
+        await say(page, "thread-composer", "and what is 2x + 1?")
+        await expect(bot_answers(page).nth(1)).to_contain_text("2x + 1 = 3")
+
+        await say(page, "composer", "/assistant use math-tutor")
+        await expect(page.get_by_test_id("ephemeral").last).to_contain_text("Math tutor answers in this channel")
+        await say(page, "composer", "/assistant")
+        await page.get_by_test_id("ephemeral").last.get_by_role("combobox").select_option("editor")
+        await expect(page.get_by_test_id("ephemeral").last).to_contain_text("Writing editor answers")
+        await say(page, "thread-composer", "/reset")
+        await expect(page.get_by_role("alert")).to_contain_text("not supported in threads")
+
+        await page.get_by_test_id("channel-dm").click()
+        await expect(page.get_by_test_id("prompt").first).to_be_visible()
+        await say(page, "composer", "what is 17 * 23?")
+        await expect(bot_answers(page).first).to_contain_text("391")
+        await say(page, "composer", "/reset")
+        await expect(page.get_by_test_id("ephemeral").last).to_contain_text("forgotten")
+
+    async with playground(tmp_path) as url:
+        await page.goto(url)
+        await page.get_by_test_id("channel-general").click()
+        await page.get_by_test_id("reply-count").first.click()
+        await expect(bot_answers(page)).to_have_count(2)
+        await say(page, "thread-composer", "what did I ask first?")
+        await expect(bot_answers(page).nth(2)).to_contain_text("3x + 11 = 14")
