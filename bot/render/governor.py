@@ -1,9 +1,9 @@
 """The rate governor: Slack's limits as a budget that all replies share.
 
 One bucket for each method (and channel, where Slack counts so). A bucket starts full, refills at Slack's published
-rate, and learns: a 429 closes it for as long as Slack says and lowers its rate, which then recovers. Whoever has to
-wait stands in line, first words and final texts before updates; an update takes whatever text has come by then, so
-under pressure all streams slow down together and nothing is dropped.
+rate, and learns: a 429 closes it for as long as Slack says and lowers its rate, which then recovers. Updates wait for
+their turn and then take whatever text has come by then, so under pressure all streams slow down together. First words
+and final texts go before them, and go at once while Slack has not said 429. Nothing is dropped.
 """
 
 import asyncio
@@ -55,8 +55,12 @@ class Governor:
         self._buckets: dict[tuple[str, str], _Bucket] = {}
 
     def free(self, method: str) -> bool:
-        """Whether a call would go through without standing in line."""
-        return self._bucket(method, "").free()
+        """Whether there is budget for a call, and nobody in line."""
+        return self._bucket(method, {}).free()
+
+    async def turn(self, method: str, channel: str, urgency: Urgency) -> None:
+        """Wait until a call may be made. A caller who is cancelled while waiting uses no budget."""
+        await self._bucket(method, {"channel": channel}).turn(urgency)
 
     async def call(
         self,
@@ -66,16 +70,19 @@ class Governor:
         urgency: Urgency = Urgency.FIRST_OR_FINAL,
         repeatable: bool = True,
         reads: bool = False,
+        turn_taken: bool = False,
     ) -> AsyncSlackResponse:
         """Call a Web API method when it is its turn, after 429s too, however long that takes.
 
         `reads` is for Slack's reading methods, which take no JSON. `repeatable` says that doing it twice is the
         same as once: then failures on the way are retried; otherwise one raises SlackRefused(UNCERTAIN). Anything
-        else that Slack refuses raises SlackRefused with Slack's code.
+        else that Slack refuses raises SlackRefused with Slack's code. `turn_taken` says that `turn` was awaited before.
         """
         pause = _FIRST_PAUSE
         for attempt in itertools.count(1):
-            bucket = await self._turn(method, arguments, urgency)
+            bucket = self._bucket(method, arguments)
+            if attempt > 1 or not turn_taken:
+                await bucket.turn(urgency)
             try:
                 response = await self._send(method, arguments, reads=reads)
             except SlackApiError as error:
@@ -104,15 +111,8 @@ class Governor:
             return await self._client.api_call(method, http_verb="GET", params=dict(arguments))
         return await self._client.api_call(method, json=dict(arguments))
 
-    async def _turn(self, method: str, arguments: Mapping[str, Any], urgency: Urgency) -> "_Bucket":
-        if method != "chat.postMessage":
-            bucket = self._bucket(method, "")
-        else:
-            bucket = self._bucket(method, str(arguments.get("channel", "")))
-        await bucket.turn(urgency)
-        return bucket
-
-    def _bucket(self, method: str, channel: str) -> "_Bucket":
+    def _bucket(self, method: str, arguments: Mapping[str, Any]) -> "_Bucket":
+        channel = str(arguments.get("channel", "")) if method == "chat.postMessage" else ""
         key = (method, channel)
         if key not in self._buckets:
             rate = POSTS_PER_MINUTE_AND_CHANNEL if channel else self._rates.get(method, _USUAL_RATE)
@@ -139,13 +139,19 @@ class _Bucket:
         return not self._waiting and self._tokens >= 1
 
     async def turn(self, urgency: Urgency) -> None:
-        if self.free():
+        if self.free() or (urgency is Urgency.FIRST_OR_FINAL and self._overdraft()):
             self._tokens -= 1
             return
         future: asyncio.Future[None] = self._loop.create_future()
         heapq.heappush(self._waiting, (urgency, next(self._order), future))
         self._set_timer()
         await future
+
+    def _overdraft(self) -> bool:
+        """Whether what people wait for may go at once: Slack's published rates are what it guarantees, not all that
+        it allows. What it takes from the budget the updates wait for."""
+        urgent_in_line = bool(self._waiting) and self._waiting[0][0] is Urgency.FIRST_OR_FINAL
+        return self._rate >= self._published and not urgent_in_line
 
     def close_for(self, seconds: float) -> None:
         """Slack said 429: nothing goes out for so long, and then more slowly."""

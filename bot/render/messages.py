@@ -31,15 +31,17 @@ Born = Callable[[str, bool], Awaitable[None]]
 class GrowingMessage(Protocol):
     """A message that grows. `whole` is always its full text so far, of at most one page."""
 
-    #: Seconds to leave between two writes.
+    #: Seconds to leave between two writes, and the method that a further one calls, in its turn.
     pace: float
+    update_method: str
 
     @property
     def begun(self) -> bool:
         """Whether something of it is in Slack."""
 
     async def write(self, whole: str) -> None:
-        """Show more. Raises SlackRefused; MessageOver where this message takes no more."""
+        """Show more; a turn for `update_method` was taken if something is in Slack already. Raises SlackRefused;
+        MessageOverError where this message takes no more."""
 
     async def close(self, whole: str) -> None:
         """Show the rest; this message grows no more."""
@@ -56,6 +58,7 @@ class StreamedMessage:
     """chat.startStream, appendStream, stopStream."""
 
     pace = _STREAM_PACE
+    update_method = "chat.appendStream"
 
     def __init__(self, governor: Governor, target: ReplyTarget, born: Born, lifetime: float = STREAM_LIFETIME) -> None:
         """`lifetime` is after how many seconds Slack ends a stream."""
@@ -116,7 +119,9 @@ class StreamedMessage:
     async def _append(self, whole: str, piece: str) -> None:
         arguments = {"channel": self._target.thread.channel, "ts": self._ts, "markdown_text": piece}
         try:
-            await self._governor.call("chat.appendStream", arguments, urgency=Urgency.UPDATE, repeatable=False)
+            await self._governor.call(
+                "chat.appendStream", arguments, urgency=Urgency.UPDATE, repeatable=False, turn_taken=True
+            )
         except SlackRefused as error:
             await self._mend(error, whole)
             raise MessageOverError from error
@@ -144,6 +149,7 @@ class PostedMessage:
     """chat.postMessage, then chat.update with the whole text each time."""
 
     pace = _UPDATE_PACE
+    update_method = "chat.update"
 
     def __init__(self, governor: Governor, target: ReplyTarget, born: Born, run: str) -> None:
         self._governor = governor
@@ -158,21 +164,21 @@ class PostedMessage:
         return self._ts is not None
 
     async def write(self, whole: str) -> None:
-        await self._show(whole, Urgency.UPDATE)
+        await self._show(whole, turn_taken=True)
 
     async def close(self, whole: str) -> None:
-        await self._show(whole, Urgency.FIRST_OR_FINAL)
+        await self._show(whole, turn_taken=False)
 
     def seconds_left(self) -> tuple[float, float]:
         return STREAM_LIFETIME, STREAM_LIFETIME
 
-    async def _show(self, whole: str, urgency: Urgency) -> None:
+    async def _show(self, whole: str, *, turn_taken: bool) -> None:
         if whole == self._written:
             return
         if self._ts is None:
             await self._post(whole)
         else:
-            await update(self._governor, self._target, self._ts, whole, urgency)
+            await update(self._governor, self._target, self._ts, whole, turn_taken=turn_taken)
         self._written = whole
 
     async def _post(self, whole: str) -> None:
@@ -193,6 +199,7 @@ class ResumedMessage:
     """A message that an earlier process began. How much it shows is not known, so it is written once, whole."""
 
     pace = _UPDATE_PACE
+    update_method = "chat.update"
 
     def __init__(self, governor: Governor, target: ReplyTarget, ts: str, *, stream: bool) -> None:
         self._governor = governor
@@ -220,13 +227,8 @@ class ResumedMessage:
         return STREAM_LIFETIME, STREAM_LIFETIME
 
 
-async def update(
-    governor: Governor,
-    target: ReplyTarget,
-    ts: str,
-    whole: str,
-    urgency: Urgency = Urgency.FIRST_OR_FINAL,
-) -> None:
-    """Put `whole` in the place of what a message shows."""
+async def update(governor: Governor, target: ReplyTarget, ts: str, whole: str, *, turn_taken: bool = False) -> None:
+    """Put `whole` in the place of what a message shows. An update whose turn was taken can wait for another one."""
     arguments = {"channel": target.thread.channel, "ts": ts, "markdown_text": whole}
-    await governor.call("chat.update", arguments, urgency=urgency)
+    urgency = Urgency.UPDATE if turn_taken else Urgency.FIRST_OR_FINAL
+    await governor.call("chat.update", arguments, urgency=urgency, turn_taken=turn_taken)

@@ -8,7 +8,7 @@ import structlog
 
 from bot.engine.ports import Ending, Reply, ReplyMessage, ReplyTarget
 from bot.errors import SlackRefused, StoppedByUser
-from bot.render.governor import Governor
+from bot.render.governor import Governor, Urgency
 from bot.render.limits import STATUS_LIFETIME, STREAM_LIFETIME
 from bot.render.markdown import harmless, page_end, page_text, settled
 from bot.render.messages import (
@@ -106,7 +106,7 @@ class SlackReply:
         await self._status.think()
         while self._ending is None:
             await self._wait()
-            if self._ending is None:
+            if self._ending is None and self._showable() > self._shown and await self._turn():
                 await self._advance(self._showable())
         await self._advance(len(self._text))
         await self._close_message(cut=False)
@@ -128,6 +128,22 @@ class SlackReply:
                     await self._changed.wait()
             except TimeoutError:
                 await self._due()
+
+    async def _turn(self) -> bool:
+        """Stand in line for the next update; its text is what has come by then. False where the end came first: the
+        final text does not wait behind an update."""
+        if not (self._message and self._message.begun):
+            return True
+        place = (self._message.update_method, self._target.thread.channel, Urgency.UPDATE)
+        turn = asyncio.create_task(self._replies.governor.turn(*place))
+        while not turn.done() and self._ending is None:
+            self._changed.clear()
+            changed = asyncio.create_task(self._changed.wait())
+            await asyncio.wait({turn, changed}, return_when=asyncio.FIRST_COMPLETED)
+            changed.cancel()
+        if not turn.done():
+            turn.cancel()
+        return turn.done() and self._ending is None
 
     async def _finished_within(self, seconds: float) -> None:
         """Let text gather; an ending is not kept waiting."""
