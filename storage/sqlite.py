@@ -31,8 +31,9 @@ _SCHEME = "sqlite:///"
 _MEMORY = ":memory:"
 #: Seconds to wait for another process that holds the database's lock.
 _BUSY_TIMEOUT = 5.0
-#: FULL: a post of which Slack was told "received" outlives a power cut too (https://www.sqlite.org/pragma.html).
-_PRAGMAS = ("synchronous = FULL", "foreign_keys = ON")
+#: FULL: a post of which Slack was told "received" outlives a power cut too. secure_delete: text that is forgotten
+#: does not stay in the file's unused bytes (https://www.sqlite.org/pragma.html).
+_PRAGMAS = ("synchronous = FULL", "foreign_keys = ON", "secure_delete = ON")
 #: Seconds between two attempts at what SQLite does not wait for by itself.
 _BUSY_PAUSE = 0.02
 #: What SQLite's result codes (https://www.sqlite.org/rescode.html) mean for the person who runs Bobbin.

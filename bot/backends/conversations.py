@@ -93,9 +93,11 @@ class Conversations:
     async def _newest(self, conversation: str, item: str, most: int) -> list[ConversationItem]:
         newer: list[ConversationItem] = []
         async for each in self._client.conversations.items.list(conversation, limit=PAGE, order="desc"):
-            if each.id == item or len(newer) == most:
+            if each.id == item:
                 break
             newer.append(each)
+            if len(newer) == most:
+                break
         return newer[::-1]
 
     async def _page(self, conversation: str, limit: int) -> list[ConversationItem]:

@@ -62,7 +62,7 @@ class Snapshot:
     async def _write(self) -> None:
         # The state is taken on the loop, where nothing can change it meanwhile; only the file is left to a thread.
         self._dirty = False
-        text = json.dumps(self._take(), ensure_ascii=False)
+        text = json.dumps(self._take())
         writing = asyncio.ensure_future(asyncio.to_thread(self._replace, text))
         try:
             await asyncio.shield(writing)

@@ -182,11 +182,11 @@ class ThreadsContract:
         elsewhere = thread_key(40, channel="C2")
         for thread in (first, second, foreign, elsewhere):
             await storage.map_thread(thread, "responses", f"conv of {thread.ts}")
-        for moment, thread in ((0, first), (10, second), (20, unmapped), (40, elsewhere), (50, first)):
+        for moment, thread in ((0, first), (10, second), (20, unmapped), (40, elsewhere), (50, first), (60, second)):
             await storage.add_post(post(moment, thread), opens_thread=True)
         await storage.add_post(post(30, foreign, author=BOB), opens_thread=True)
-        assert await storage.latest_threads(TEAM, CHANNEL, ADA, 10) == [first, second]
-        assert await storage.latest_threads(TEAM, CHANNEL, ADA, 1) == [first]
+        assert await storage.latest_threads(TEAM, CHANNEL, ADA, 10) == [second, first]
+        assert await storage.latest_threads(TEAM, CHANNEL, ADA, 1) == [second]
 
 
 class RunsContract:
@@ -355,6 +355,15 @@ class ConcurrencyContract:
         taken = [each.ts for posts in runs for each in posts]
         assert sorted(taken) == [ts(moment) for moment in range(100)]
         assert await storage.waiting_posts(thread_key()) == []
+
+    async def test_nobody_sees_what_is_rolled_back(self, storage: Storage) -> None:
+        await opened(storage)
+        await storage.add_post(post(5), opens_thread=True)
+        taking = asyncio.create_task(storage.open_run(run("run1"), [post(5)]))  # its id is taken: it will fail
+        while not taking.done():
+            assert await storage.waiting_posts(thread_key()) == [post(5)]
+        with pytest.raises(StorageError):
+            await taking
 
     async def test_of_many_retries_one_wins(self, storage: Storage) -> None:
         await opened(storage)

@@ -12,10 +12,10 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from storage.base import StorageError
+from storage.base import RunStatus, StorageError
 from storage.sqlite import SqliteStorage
 from tests.storage.contract import StorageContract
-from tests.storage.records import post, run, thread_key, ts
+from tests.storage.records import CHANNEL, TEAM, post, run, thread_key, ts
 
 _NOBODY = 65534
 
@@ -217,10 +217,30 @@ class TestConnection:
         async with opened(tmp_path / "bobbin.db") as storage:
             assert await storage.unfinished_run(thread_key()) == run()
 
+    async def test_forgotten_text_is_not_in_the_file(self, tmp_path: Path) -> None:
+        place = tmp_path / "bobbin.db"
+        texts = [f"between us {moment} " * 20 for moment in range(4)]
+        async with opened(place) as storage:
+            for moment, text in enumerate(texts):
+                await storage.add_post(post(moment, text=text), opens_thread=True)
+        assert all(text.encode() in place.read_bytes() for text in texts)
+        async with opened(place) as storage:
+            await storage.drop_post(TEAM, CHANNEL, ts(0))
+            await storage.finish_post(post(1))
+            await storage.open_run(run(), [post(2)])
+            await storage.close_run(run(status=RunStatus.COMPLETED, ended_at=1.0))
+        kept = place.read_bytes()
+        assert [moment for moment in range(4) if f"between us {moment}".encode() in kept] == [3]
+
     async def test_every_commit_reaches_the_disk(self, tmp_path: Path) -> None:
         """WAL alone syncs only now and then; FULL is 2 (https://www.sqlite.org/pragma.html#pragma_synchronous)."""
         async with opened(tmp_path / "bobbin.db") as storage:
-            for pragma, value in (("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)):
+            for pragma, value in (
+                ("journal_mode", "wal"),
+                ("synchronous", 2),
+                ("foreign_keys", 1),
+                ("secure_delete", 1),
+            ):
                 ((kept,),) = await storage._connection.execute_fetchall(f"PRAGMA {pragma}")
                 assert kept == value, pragma
 
