@@ -67,6 +67,7 @@ class Runs:
         self._timeout = timeout
         self._secret = secret
         self._active: dict[ThreadKey, _Active] = {}
+        self._closed: dict[str, asyncio.Event] = {}
 
     async def answer(self, posts: Sequence[Post]) -> None:
         """Answer waiting posts of one thread together, in one run."""
@@ -88,6 +89,9 @@ class Runs:
 
     async def retry(self, run_id: str) -> ThreadKey | None:
         """Give a failed run's posts to a new run. Returns its thread, None where it failed not or was retried."""
+        if closed := self._closed.get(run_id):
+            # The Retry button is in Slack a moment before the run is closed in the database.
+            await closed.wait()
         failed = await self._storage.run(run_id)
         if failed is None:
             return None
@@ -108,6 +112,14 @@ class Runs:
         return Run(uuid.uuid4().hex, thread, assistant, self._backend.name, created_at=time.time())
 
     async def _carry_out(self, run: Run, posts: Sequence[Post]) -> None:
+        closed = self._closed[run.id] = asyncio.Event()
+        try:
+            await self._answer(run, posts)
+        finally:
+            closed.set()
+            del self._closed[run.id]
+
+    async def _answer(self, run: Run, posts: Sequence[Post]) -> None:
         shown = await self._storage.reply_messages(run.id)
         reply = self._replies.open(run.id, target_of(posts), shown, self._storage.add_reply_message)
         answer = Answer(

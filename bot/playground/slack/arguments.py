@@ -1,6 +1,7 @@
 """What a Web API call may say: its arguments, by method, with their types."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -126,7 +127,7 @@ async def read(request: web.Request, method: str) -> Json:
     if request.content_type == "application/json":
         if method in FORM_ONLY:
             raise invalid(f"{method} takes a form, no JSON")
-        given = _from_json(await request.text())
+        given = _from_json(await request.read())
     else:
         given = {**request.query, **{k: v for k, v in (await request.post()).items() if isinstance(v, str)}}
         given.pop("token", None)
@@ -138,10 +139,10 @@ async def read(request: web.Request, method: str) -> Json:
     return arguments
 
 
-def _from_json(text: str) -> Json:
+def _from_json(body: bytes) -> Json:
     try:
-        arguments = json.loads(text or "{}")
-    except ValueError as error:
+        arguments = json.loads(body or b"{}")
+    except (ValueError, RecursionError) as error:
         raise SlackError("invalid_json") from error
     if not isinstance(arguments, dict):
         raise SlackError("json_not_object")
@@ -156,7 +157,7 @@ def _decoded(name: str, value: Any, kind: str | None) -> Any:
         return {"1": True, "true": True, "0": False, "false": False}.get(value.lower(), value)
     try:
         return json.loads(value)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise invalid(f"{name} is no {kind}", code=_UNREADABLE.get(name, "invalid_arguments")) from error
 
 
@@ -171,5 +172,10 @@ def _check(method: str, known: Mapping[str, str], arguments: Json) -> None:
         if name not in arguments:
             raise invalid(f"missing required field: {name}", code=_REFUSALS.get((method, name), "invalid_arguments"))
     for name, value in arguments.items():
-        if not isinstance(value, _TYPES[known[name]]) or (known[name] == _N and isinstance(value, bool)):
+        if not isinstance(value, _TYPES[known[name]]) or (known[name] == _N and not _is_number(value)):
             raise invalid(f"{name} must be a {known[name]}")
+
+
+def _is_number(value: Any) -> bool:
+    """Python's JSON knows more numbers than JSON does."""
+    return not isinstance(value, bool) and math.isfinite(value)

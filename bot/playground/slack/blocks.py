@@ -40,7 +40,7 @@ def elements_of(blocks: list[Json]) -> list[tuple[Json, Json]]:
 
 def _check_block(block: Any, where: str) -> None:
     kind = block.get("type") if isinstance(block, dict) else None
-    if kind not in limits.BLOCK_TYPES:
+    if not isinstance(kind, str) or kind not in limits.BLOCK_TYPES:
         raise _invalid(f"unsupported type: {kind} [json-pointer:{where}/type]")
     _check_string(block, "block_id", where)
     check = _CHECKS.get(kind)
@@ -91,7 +91,7 @@ def _image(block: Json, where: str) -> None:
     url = block.get("image_url", "")
     if bool(url) == ("slack_file" in block):
         raise _invalid(f"give either image_url or slack_file [json-pointer:{where}]")
-    if url and urlsplit(url).scheme not in ("http", "https"):
+    if url and not _is_web_address(url):
         raise _invalid(f"invalid image_url [json-pointer:{where}/image_url]")
     if not 1 <= len(str(block.get("alt_text", ""))) <= limits.ALT_TEXT:
         raise _invalid(f"missing or too long: alt_text [json-pointer:{where}/alt_text]")
@@ -105,13 +105,13 @@ def _input(block: Json, where: str) -> None:
 def _task_card(block: Json, where: str) -> None:
     if not block.get("task_id") or not isinstance(block.get("title"), str) or not block["title"]:
         raise _invalid(f"task_id and a title of plain text are required [json-pointer:{where}]")
-    if block.get("status") not in limits.TASK_STATUSES:
+    if str(block.get("status")) not in limits.TASK_STATUSES:
         raise _invalid(f"unsupported status [json-pointer:{where}/status]")
 
 
 def _element(element: Any, where: str) -> None:
     kind = element.get("type") if isinstance(element, dict) else None
-    if kind not in limits.ELEMENT_TYPES:
+    if not isinstance(kind, str) or kind not in limits.ELEMENT_TYPES:
         raise _invalid(f"unsupported element: {kind} [json-pointer:{where}/type]")
     _check_string(element, "action_id", where)
     if kind == "button":
@@ -161,6 +161,13 @@ def _check_string(part: Json, name: str, where: str, most: int = limits.ID) -> N
 def _check_unique(ids: list[str], name: str, where: str) -> None:
     if len(set(ids)) < len(ids):
         raise _invalid(f"{name} is used twice [json-pointer:{where}]")
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        return urlsplit(url).scheme in ("http", "https")
+    except ValueError:
+        return False
 
 
 def _invalid(message: str) -> SlackError:

@@ -96,7 +96,7 @@ class Files:
         return {"file": file, "comments": [], "response_metadata": {"next_cursor": ""}}
 
     def _uploaded(self, named: Any) -> Json:
-        file = self._announced.get(named.get("id", "")) if isinstance(named, Mapping) else None
+        file = self._announced.get(str(named.get("id", ""))) if isinstance(named, Mapping) else None
         if file is None or not file["uploaded"]:
             raise SlackError("file_not_found")
         title = named.get("title") or file["name"]

@@ -47,7 +47,7 @@ class ResponseUrls:
         self._entries[token] = _Entry(person, channel, thread_ts, message, self._workspace.clock())
         return self._address(token)
 
-    def answer(self, token: str, answer: Json) -> None:
+    def answer(self, token: str, answer: Any) -> None:
         """Take an answer. Raises SlackError where the address is unknown, too old or used up, or the answer bad."""
         entry = self._entries.get(token)
         if entry is None:
@@ -90,8 +90,10 @@ def _said(answer: Json) -> Json:
     return {name: answer[name] for name in ("text", "blocks") if answer.get(name)}
 
 
-def _check(answer: Json) -> None:
-    if answer.get("response_type", "ephemeral") not in _TYPES:
+def _check(answer: Any) -> None:
+    if not isinstance(answer, dict):
+        raise SlackError("json_not_object")
+    if str(answer.get("response_type", "ephemeral")) not in _TYPES:
         raise SlackError("invalid_response_type")
     if answer.get("delete_original"):
         return

@@ -11,22 +11,12 @@ from aiohttp import web
 
 from bot.playground.slack import limits
 from bot.playground.slack.app_manifest import AppManifest
-from bot.playground.slack.delivery import Ack, Delivery
-from bot.playground.slack.directory import Directory
+from bot.playground.slack.delivery import Ack
 from bot.playground.slack.errors import SlackError
-from bot.playground.slack.events import Events
 from bot.playground.slack.faults import Faults
-from bot.playground.slack.files import Files
-from bot.playground.slack.interactions import Interactions
 from bot.playground.slack.loopback import check_loopback, only_loopback
-from bot.playground.slack.methods import Methods
 from bot.playground.slack.page import Page
-from bot.playground.slack.people import People
-from bot.playground.slack.response_urls import ResponseUrls
-from bot.playground.slack.signed_http import SignedHttp
-from bot.playground.slack.socket_mode import SocketMode
-from bot.playground.slack.streams import Streams
-from bot.playground.slack.views import Views
+from bot.playground.slack.parts import Options, assemble
 from bot.playground.slack.web_api import Call, WebApi
 from bot.playground.slack.workspace import Channel, Person, Workspace
 from bot.playground.slack.writing import pings_in, unfurled_in
@@ -67,41 +57,23 @@ class LocalSlack:
         self._host, self._port = host, port
         self._manifest = manifest
         self.bot_token, self.app_token, self.signing_secret = bot_token, app_token, signing_secret
-        self.workspace = workspace = Workspace.new(clock)
+        self.workspace = Workspace.new(clock)
         self.faults = Faults()
         allowed = AppManifest() if manifest is None else AppManifest.read(manifest)
-        self._socket_mode = SocketMode(workspace.app_id, self._changed)
-        self._http = SignedHttp(signing_secret, clock, ack_timeout)
-        self.delivery = Delivery(
-            self._socket_mode,
-            self._http,
-            clock,
-            self._changed,
+        options = Options(
+            signing_secret=signing_secret,
             ack_timeout=ack_timeout,
             redeliver_after=redeliver_after,
+            stream_lifetime=stream_lifetime,
+            address=lambda: f"http://{self._address}",
+            files_folder=state_file.with_suffix(".files") if state_file else None,
+            files_token=bot_token if "files:read" in allowed.scopes else None,
         )
-        self._events = Events(workspace, allowed, self.delivery)
-        methods = Methods(workspace, allowed.scopes, self._events)
-        self._streams = Streams(workspace, allowed, methods, stream_lifetime)
-        self.views = Views(workspace, allowed)
-        reads_files = bot_token if "files:read" in allowed.scopes else None
-        folder = state_file.with_suffix(".files") if state_file else None
-        self._files = Files(workspace, methods, lambda: f"http://{self._address}", folder, reads_files)
-        self._response_urls = ResponseUrls(workspace, methods, lambda token: f"http://{self._address}/response/{token}")
-        self.people = People(workspace, self._events, self._streams, self._files, self.views, self._changed)
-        self.interactions = Interactions(
-            workspace, allowed, self.delivery, self.views, self._response_urls, self._changed
-        )
+        self._parts = parts = assemble(self.workspace, allowed, options, self._changed)
+        self.delivery, self.views = parts.delivery, parts.views
+        self.people, self.interactions = parts.people, parts.interactions
         self._api = WebApi(
-            {
-                **methods.table(),
-                **Directory(workspace, allowed.scopes).table(),
-                **self._streams.table(),
-                **self.views.table(),
-                **self._files.table(),
-                "api.test": _echo,
-                "apps.connections.open": self._connect,
-            },
+            {**parts.methods, "api.test": _echo, "apps.connections.open": self._connect},
             self.faults,
             clock,
             tokens={bot_token: "bot", app_token: "app"},
@@ -120,7 +92,7 @@ class LocalSlack:
         app.router.add_route("*", "/api/{method}", self._call)
         app.router.add_get("/link", self.delivery.serve_socket)
         app.router.add_post("/response/{token}", self._respond)
-        self._files.add_routes(app)
+        self._parts.files.add_routes(app)
         Page(self, self._manifest).add_routes(app)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
@@ -155,7 +127,8 @@ class LocalSlack:
 
     @property
     def _address(self) -> str:
-        return f"{self._host}:{self._port}"
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"{host}:{self._port}"
 
     @property
     def api_url(self) -> str:
@@ -243,7 +216,7 @@ class LocalSlack:
 
     async def deliver(self, event: Json, **overrides: Any) -> Ack:
         """Any event, subscribed to or not; returns when it is acknowledged or given up."""
-        return await self._events.send(event, **overrides)
+        return await self._parts.events.send(event, **overrides)
 
     async def deliver_body(self, body: Json) -> Ack:
         """Any body of the Events API, as it is."""
@@ -252,12 +225,14 @@ class LocalSlack:
     def archive(self, name: str) -> None:
         """Archive a channel."""
         self.workspace.channels[name] = replace(self.workspace.channels[name], archived=True)
+        self._changed()
 
     def remove_bot(self, name: str) -> None:
         """Take the bot out of a channel."""
         channel = self.workspace.channels[name]
         members = tuple(member for member in channel.members if member != self.bot_user_id)
         self.workspace.channels[name] = replace(channel, members=members)
+        self._changed()
 
     def expire_streams(self) -> None:
         """Every open stream has lived its five minutes."""
@@ -265,11 +240,11 @@ class LocalSlack:
             for message in self.messages(channel):
                 if message.get("streaming"):
                     message["started_at"] = float("-inf")
-        if self._streams.expire():
+        if self._parts.streams.expire():
             self._changed()
 
     async def disconnect(self, reason: str = "refresh_requested") -> None:
-        await self._socket_mode.disconnect(reason)
+        await self._parts.socket_mode.disconnect(reason)
 
     # What came of it
 
@@ -296,7 +271,7 @@ class LocalSlack:
     @property
     def connections(self) -> int:
         """How many Socket Mode clients are connected."""
-        return self._socket_mode.connections
+        return self._parts.socket_mode.connections
 
     @property
     def pings(self) -> list[str]:
@@ -360,7 +335,7 @@ class LocalSlack:
         """Streams and statuses end by time alone."""
         while True:
             await asyncio.sleep(_TICK)
-            if self._streams.expire():
+            if self._parts.streams.expire():
                 self._changed()
             old = self.workspace.clock() - limits.STATUS_LIFETIME
             for key in [key for key, status in self.workspace.statuses.items() if status["at"] < old]:
@@ -368,17 +343,19 @@ class LocalSlack:
                 self._changed()
 
     async def _call(self, request: web.Request) -> web.StreamResponse:
-        self._streams.expire()
+        self._parts.streams.expire()
         response = await self._api.answer(request)
         self._changed()
         return response
 
     def _connect(self, _: Json) -> Json:
-        return {"url": f"ws://{self._address}/link?ticket={self._socket_mode.ticket()}"}
+        return {"url": f"ws://{self._address}/link?ticket={self._parts.socket_mode.ticket()}"}
 
     async def _respond(self, request: web.Request) -> web.Response:
         try:
-            self._response_urls.answer(request.match_info["token"], await request.json())
+            self._parts.response_urls.answer(request.match_info["token"], await request.json())
+        except ValueError:
+            return web.json_response(SlackError("invalid_json").body, status=400)
         except SlackError as error:
             return web.json_response(error.body, status=404 if error.code.endswith("_url") else 400)
         self._changed()
@@ -386,11 +363,11 @@ class LocalSlack:
 
     def set_delivery_http(self, url: str | None) -> None:
         """Deliver by signed HTTP to this URL, instead of over Socket Mode."""
-        self._http.url = url
+        self._parts.http.url = url
 
     async def verify_url(self) -> bool:
         """Whether the app behind the HTTP URL answers Slack's challenge."""
-        return await self._http.verify_url()
+        return await self._parts.http.verify_url()
 
 
 def _echo(call: Json) -> Json:

@@ -14,6 +14,9 @@ from bot.playground.slack.workspace import Workspace, new_id
 Json = dict[str, Any]
 
 
+_LONGEST = {"private_metadata": limits.PRIVATE_METADATA, "callback_id": limits.ID, "external_id": limits.ID}
+
+
 @dataclass(frozen=True, slots=True)
 class _Trigger:
     """What lets the app open a view: who did something, and when (seconds)."""
@@ -170,8 +173,9 @@ class Views:
             raise invalid(f"the view must be a {kind}")
         if len(json.dumps(view)) > limits.VIEW_BYTES:
             raise SlackError("view_too_large")
-        if len(view.get("private_metadata", "")) > limits.PRIVATE_METADATA or len(view.get("callback_id", "")) > 255:
-            raise invalid("private_metadata or callback_id is too long")
+        for name, most in _LONGEST.items():
+            if not isinstance(view.get(name, ""), str) or len(view.get(name, "")) > most:
+                raise invalid(f"{name} must be text of at most {most} characters")
         blocks = view.get("blocks")
         if not blocks:
             raise invalid("missing required field: blocks")

@@ -127,7 +127,7 @@ class Workspace:
 
     def dm(self, user_id: str) -> Channel | None:
         """The direct message of a person and the bot."""
-        return next((c for c in self.channels.values() if c.kind == "im" and user_id in c.members), None)
+        return next((c for c in self.channels.values() if c.kind == "im" and c.members[0] == user_id), None)
 
     def shown(self, channel_id: str, message: Json) -> Json:
         """A message as the API shows it: without our own notes, with what Slack says of its thread and reactions."""
