@@ -70,7 +70,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         runs = Runs(
             storage,
             backend,
-            SlackReplies(governor, notices),
+            SlackReplies(governor, notices, bot_user),
             notices,
             SlackWorkspace(governor, bot_user),
             commands,

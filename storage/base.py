@@ -47,7 +47,7 @@ class PostKind(StrEnum):
 
 class PostState(StrEnum):
     WAITING = "waiting"
-    TAKEN = "taken"  # part of a run, or of a command being carried out
+    TAKEN = "taken"  # part of a run
     DONE = "done"
     DROPPED = "dropped"  # deleted by its author while it waited
 
@@ -206,10 +206,11 @@ class Storage(Protocol):
         """The posts that a run answers, oldest first."""
 
     async def update_run(self, run: Run) -> None:
-        """Keep a run's status, backend ids, cursor and attempt."""
+        """Keep a run's status, backend ids, cursor and attempt; ignored once it has ended."""
 
     async def close_run(self, run: Run) -> None:
-        """Keep a run's end. Its posts are done; their text is forgotten where the run completed."""
+        """Keep a run's end: an ended status and `ended_at`. Its posts are done; their text is forgotten where the run
+        completed. A run ends once: what comes later is ignored."""
 
     async def reopen_run(self, run_id: str, new_run: Run) -> bool:
         """Retry: a new run takes over the posts of one that ended without completing.
@@ -220,3 +221,6 @@ class Storage(Protocol):
     async def add_reply_message(self, message: ReplyMessage) -> None: ...
 
     async def reply_messages(self, run_id: str) -> Sequence[ReplyMessage]: ...
+
+    async def replied(self, thread: ThreadKey) -> frozenset[str]:
+        """The `ts` of every message that the thread's runs are known to have written."""

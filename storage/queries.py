@@ -113,3 +113,7 @@ ADD_REPLY = """
     VALUES (:run, :seq, :ts, :start, :stream, :created_at)
 """
 REPLIES = "SELECT run, seq, ts, start, stream, created_at FROM replies WHERE run = :id ORDER BY seq"
+REPLIED = """
+    SELECT replies.ts FROM runs JOIN replies ON replies.run = runs.id
+    WHERE runs.team = :team AND runs.channel = :channel AND runs.thread_ts = :thread_ts
+"""

@@ -189,6 +189,9 @@ class SqliteStorage:
     async def reply_messages(self, run_id: str) -> Sequence[ReplyMessage]:
         return [reply_of(row) for row in await self._read(queries.REPLIES, {"id": run_id})]
 
+    async def replied(self, thread: ThreadKey) -> frozenset[str]:
+        return frozenset(ts for (ts,) in await self._read(queries.REPLIED, thread_values(thread)))
+
     # The connection
 
     async def _prepare(self, busy_timeout: float) -> None:

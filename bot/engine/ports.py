@@ -20,6 +20,7 @@ __all__ = [
     "Notices",
     "Post",
     "PostKind",
+    "Recovery",
     "Replies",
     "Reply",
     "ReplyMessage",
@@ -111,7 +112,8 @@ class RunRequest:
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """The backend has begun; `backend_run` is its id for the run."""
+    """The backend has begun; `backend_run` is its id for the run or, until there is one, a mark by which the backend
+    finds it again."""
 
     backend_run: str
 
@@ -213,6 +215,15 @@ class Reply(Protocol):
         """Let go of it as it is: at the end, or because the process is stopping."""
 
 
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What a reply needs to find a message whose ts was lost with an earlier process: what Bobbin wrote in the thread
+    after `since` and that is not in `known` is this run's, because a thread has one run at a time."""
+
+    since: str
+    known: frozenset[str]
+
+
 class Replies(Protocol):
     """Opens replies."""
 
@@ -222,10 +233,12 @@ class Replies(Protocol):
         target: ReplyTarget,
         shown: Sequence[ReplyMessage],
         keep: Callable[[ReplyMessage], Awaitable[None]],
+        recovery: Recovery | None = None,
     ) -> Reply:
         """Begin (or go on with) a run's reply: sets the thread's status at once, in the background.
 
-        `shown` are the messages of an earlier attempt; `keep` stores each new one as soon as Slack has it.
+        `shown` are the messages of an earlier attempt, whose process may have ended before it could store the last
+        (`recovery`); `keep` stores each new one as soon as Slack has it.
         """
 
 

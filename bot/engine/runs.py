@@ -17,6 +17,7 @@ from bot.engine.ports import (
     Notices,
     Post,
     PostKind,
+    Recovery,
     Replies,
     Reply,
     Run,
@@ -121,7 +122,10 @@ class Runs:
 
     async def _answer(self, run: Run, posts: Sequence[Post]) -> None:
         shown = await self._storage.reply_messages(run.id)
-        reply = self._replies.open(run.id, target_of(posts), shown, self._storage.add_reply_message)
+        recovery = None
+        if run.attempt > 1:
+            recovery = Recovery(last_ask(posts).ts, await self._storage.replied(run.thread))
+        reply = self._replies.open(run.id, target_of(posts), shown, self._storage.add_reply_message, recovery)
         answer = Answer(
             run,
             posts,

@@ -8,6 +8,8 @@ from bot.render.limits import SECTION_TEXT
 
 #: The action of the Retry button; its value is the run's id.
 RETRY = "retry_run"
+#: The metadata by which Bobbin's own lines are told from answers.
+NOTICE = "bobbin_notice"
 
 
 def escape(text: str) -> str:
@@ -58,6 +60,7 @@ class SlackNotices:
             "blocks": blocks,
             "unfurl_links": False,
             "unfurl_media": False,
+            "metadata": {"event_type": NOTICE, "event_payload": {}},
         }
         await self._governor.call("chat.postMessage", arguments, repeatable=False)
 

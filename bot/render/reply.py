@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from bot.engine.ports import Ending, Reply, ReplyMessage, ReplyTarget
+from bot.engine.ports import Ending, Recovery, Reply, ReplyMessage, ReplyTarget
 from bot.errors import SlackRefused, StoppedByUser
 from bot.render.governor import Governor, Urgency
 from bot.render.limits import STATUS_LIFETIME, STREAM_LIFETIME
@@ -18,13 +18,15 @@ from bot.render.messages import (
     ResumedMessage,
     StreamedMessage,
 )
-from bot.render.notices import SlackNotices
+from bot.render.notices import NOTICE, SlackNotices
 from bot.render.status import ThreadStatus
 
 _log = structlog.get_logger()
 
 #: Seconds after which a first word is shown although it may still grow.
 _FIRST_WORD_PATIENCE = 0.25
+#: Messages among which lost ones are looked for, and the seconds that may take.
+_LOST_AMONG, _LOST_PATIENCE = 200, 10.0
 #: Slack's answers to chat.startStream after which posting would be refused too.
 _HOPELESS = frozenset(
     {
@@ -47,22 +49,62 @@ Keep = Callable[[ReplyMessage], Awaitable[None]]
 class SlackReplies:
     """Opens replies, and remembers whether this workspace streams at all."""
 
-    def __init__(self, governor: Governor, notices: SlackNotices, *, stream_lifetime: float = STREAM_LIFETIME) -> None:
-        """`stream_lifetime` is after how many seconds Slack ends a stream."""
+    def __init__(
+        self, governor: Governor, notices: SlackNotices, bot_user: str, *, stream_lifetime: float = STREAM_LIFETIME
+    ) -> None:
+        """`bot_user` is Bobbin's own user id; `stream_lifetime` is after how many seconds Slack ends a stream."""
+        self.bot_user = bot_user
         self.governor = governor
         self.notices = notices
         self.stream_lifetime = stream_lifetime
         self.streams = True
 
-    def open(self, run: str, target: ReplyTarget, shown: Sequence[ReplyMessage], keep: Keep) -> Reply:
-        return SlackReply(self, run, target, shown, keep)
+    def open(
+        self,
+        run: str,
+        target: ReplyTarget,
+        shown: Sequence[ReplyMessage],
+        keep: Keep,
+        recovery: Recovery | None = None,
+    ) -> Reply:
+        return SlackReply(self, run, target, shown, keep, recovery)
+
+    async def lost_messages(self, target: ReplyTarget, recovery: Recovery) -> list[str]:
+        """The ts of what Bobbin wrote in a thread and could not store before its process ended, oldest first."""
+        arguments = {
+            "channel": target.thread.channel,
+            "ts": target.thread.ts,
+            "oldest": recovery.since,
+            "include_all_metadata": True,
+            "limit": _LOST_AMONG,
+        }
+        try:
+            async with asyncio.timeout(_LOST_PATIENCE):
+                page = await self.governor.call("conversations.replies", arguments, reads=True)
+        except (SlackRefused, TimeoutError) as error:
+            _log.info("lost-messages-unreadable", channel=target.thread.channel, error=repr(error))
+            return []
+        return [
+            str(message["ts"])
+            for message in page.get("messages") or []
+            if message.get("user") == self.bot_user
+            and str(message["ts"]) > recovery.since
+            and message["ts"] not in recovery.known
+            and (message.get("metadata") or {}).get("event_type") != NOTICE
+        ]
 
 
 class SlackReply:
     """Writes in a task of its own, so that a slow Slack never slows the run; `show` only leaves the text."""
 
     def __init__(
-        self, replies: SlackReplies, run: str, target: ReplyTarget, shown: Sequence[ReplyMessage], keep: Keep
+        self,
+        replies: SlackReplies,
+        run: str,
+        target: ReplyTarget,
+        shown: Sequence[ReplyMessage],
+        keep: Keep,
+        recovery: Recovery | None = None,
     ) -> None:
         self._replies = replies
         self._run = run
@@ -75,6 +117,9 @@ class SlackReply:
         #: Where the current message begins in the text, how far the text is shown, and how many messages there are.
         self._start = self._shown = 0
         self._count = len(shown)
+        self._recovery = recovery
+        #: Messages that an earlier process began and could not store; they are taken before new ones are made.
+        self._lost: list[str] = []
         self._message: GrowingMessage | None = None
         if shown:
             last = shown[-1]
@@ -104,6 +149,8 @@ class SlackReply:
 
     async def _write(self) -> None:
         await self._status.think()
+        if self._recovery:
+            self._lost = await self._replies.lost_messages(self._target, self._recovery)
         while self._ending is None:
             await self._wait()
             if self._ending is None and self._showable() > self._shown and await self._turn():
@@ -208,6 +255,11 @@ class SlackReply:
         self._message = self._posted()
 
     async def _begin(self) -> GrowingMessage:
+        if self._lost:
+            ts = self._lost.pop(0)
+            await self._born(ts, True)
+            self._message = resumed = ResumedMessage(self._replies.governor, self._target, ts, stream=True)
+            return resumed
         # A full line for streams is no reason to keep people waiting: posting has a budget of its own.
         streams = self._replies.streams and self._replies.governor.free("chat.startStream")
         message = self._streamed() if streams else self._posted()

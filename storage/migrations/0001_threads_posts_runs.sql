@@ -29,6 +29,7 @@ CREATE TABLE runs (
 );
 
 CREATE INDEX runs_unfinished ON runs (team, channel, thread_ts, created_at) WHERE ended_at IS NULL;
+CREATE INDEX runs_of_thread ON runs (team, channel, thread_ts);
 
 CREATE TABLE posts (
     team TEXT NOT NULL,

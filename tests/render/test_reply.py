@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.engine.ports import Answered, Ending, ReplyMessage, ReplyTarget, ThreadKey
+from bot.engine.ports import Answered, Ending, Recovery, ReplyMessage, ReplyTarget, ThreadKey
 from bot.errors import SlackRefused, StoppedByUser
 from bot.playground.slack import LocalSlack
 from bot.render.governor import Governor
@@ -26,19 +26,19 @@ class Desk:
         self.channel = slack.channels["general"].id
         self.ts = ts
         governor = Governor(client)
-        self.replies = SlackReplies(governor, SlackNotices(governor), **options)
+        self.replies = SlackReplies(governor, SlackNotices(governor), slack.bot_user_id, **options)
         self.target = ReplyTarget(
             ThreadKey(slack.team_id, self.channel, ts), slack.users["ada"].id, slack.team_id, "channel"
         )
         self.kept: list[ReplyMessage] = []
         self.has_kept = asyncio.Event()
 
-    def open(self, shown: tuple[ReplyMessage, ...] = ()) -> Any:
+    def open(self, shown: tuple[ReplyMessage, ...] = (), recovery: Recovery | None = None) -> Any:
         async def keep(message: ReplyMessage) -> None:
             self.kept.append(message)
             self.has_kept.set()
 
-        return self.replies.open("run-1", self.target, shown, keep)
+        return self.replies.open("run-1", self.target, shown, keep, recovery)
 
     @property
     def said(self) -> list[dict[str, Any]]:
@@ -125,6 +125,19 @@ async def test_a_reply_that_was_begun_before_is_finished_in_the_same_message() -
         second.show("Half of")
         await second.finish("Half of the answer is here, and the rest too.", Answered)
         assert [text_of(m) for m in room.said] == ["Half of the answer is here, and the rest too."]
+
+
+async def test_a_message_that_was_begun_but_not_stored_is_found_and_finished() -> None:
+    """The process was killed between Slack's answer and the database."""
+    async with desk() as room:
+        first = room.open()
+        first.show("Half of the answer is ")
+        await room.slack.wait_for(lambda _: room.said)
+        first.abandon()
+        second = room.open(recovery=Recovery(room.ts, frozenset()))
+        await second.finish("Half of the answer is here, and the rest too.", Answered)
+        assert [text_of(m) for m in room.said] == ["Half of the answer is here, and the rest too."]
+        assert room.kept[-1].ts == room.said[0]["ts"]
 
 
 async def test_what_was_shown_stays_when_the_run_breaks_and_retry_is_offered() -> None:
