@@ -39,8 +39,6 @@ _log = structlog.get_logger()
 
 #: Seconds for one call to Slack's Web API.
 _SLACK_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
-#: Seconds that runs get to end when the process is told to stop; what is left is taken up at the next start.
-_GRACE = 10.0
 #: Seconds between the words of the playground's own answers, so that one sees them arrive.
 _TYPING = 0.03
 
@@ -79,7 +77,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         )
         worker = Worker(storage, runs, commands, notices)
         scheduler = TaskScheduler(worker.drain)
-        stack.push_async_callback(scheduler.close, _GRACE)
+        stack.push_async_callback(scheduler.close, settings.bobbin_grace)
         intake = Intake(storage, scheduler, commands, runs)
 
         app = bolt_app(settings, session, identity)
@@ -90,7 +88,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         left = await intake.take_up()
         _log.info("bobbin-started", backend=backend.name, assistants=len(assistants.all()), taken_up=left, by=where)
         yield where
-        _log.info("bobbin-stopping", grace=_GRACE)
+        _log.info("bobbin-stopping", grace=settings.bobbin_grace)
 
 
 def slack_client(settings: Settings, session: aiohttp.ClientSession, token: str | None) -> AsyncWebClient:
@@ -101,7 +99,9 @@ def slack_client(settings: Settings, session: aiohttp.ClientSession, token: str 
 
 
 def connect_backend(settings: Settings) -> Backend:
-    return backends.connect(settings.bobbin_backend, settings.api_key, settings.openai_base_url)
+    return backends.connect(
+        settings.bobbin_backend, settings.api_key, settings.openai_base_url, background=settings.bobbin_background
+    )
 
 
 async def identify(slack: AsyncWebClient) -> AsyncSlackResponse:

@@ -22,6 +22,8 @@ _ADVICE = {
     "PORT": "a port number from 1 to 65535",
     "DATABASE_URL": "sqlite:///bobbin.db, or sqlite:////absolute/path/bobbin.db",
     "BOBBIN_RUN_TIMEOUT": "seconds, from 1 to 86400",
+    "BOBBIN_GRACE": "seconds, from 0 to 3600",
+    "BOBBIN_BACKGROUND": "true or false",
     "BOBBIN_LOG_FORMAT": "console or json",
     "BOBBIN_LOG_LEVEL": "DEBUG, INFO, WARNING or ERROR",
 }
@@ -52,6 +54,8 @@ class Settings(BaseSettings):
     bobbin_assistants: Path = Path("assistants")
     bobbin_default_assistant: str | None = None
     bobbin_run_timeout: float = Field(default=600.0, ge=1, le=86_400)
+    bobbin_grace: float = Field(default=10.0, ge=0, le=3_600)
+    bobbin_background: bool = False
     bobbin_log_format: Literal["console", "json"] = "console"
     bobbin_log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "INFO"
 

@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Locator, Page, async_playwright, expect
 
+from bot.manifest import manifest
+from bot.playground.slack import LocalSlack
+
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 _CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -41,6 +44,7 @@ async def page() -> AsyncIterator[Page]:
         page.set_default_timeout(20_000)
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         yield page
         await browser.close()
         assert not errors
@@ -117,3 +121,68 @@ async def test_the_first_paragraph_of_what_a_person_does(page: Page, tmp_path: P
         await expect(bot_answers(page)).to_have_count(2)
         await say(page, "thread-composer", "what did I ask first?")
         await expect(bot_answers(page).nth(2)).to_contain_text("3x + 11 = 14")
+
+
+async def test_writing_editing_deleting_and_going_about(page: Page) -> None:
+    """Without an app: what the page does by itself."""
+    async with LocalSlack(manifest=manifest()) as slack:
+        await page.goto(slack.page_url)
+        composer, messages = page.get_by_test_id("composer"), page.get_by_test_id("message")
+
+        await composer.press_sequentially("hello @bob")
+        await composer.press("Tab")
+        await composer.press_sequentially("in `@Bobbin`")
+        await composer.press("Shift+Enter")
+        await composer.press_sequentially("<b onclick=alert(1)>&amp;")
+        await composer.press("Enter")
+        await expect(messages.first.locator(".mention")).to_have_text("@Bobbin")
+        await expect(messages.first.locator(".words")).to_have_text("hello @Bobbin in @Bobbin<b onclick=alert(1)>&amp;")
+        [said] = slack.messages("C0GENERAL")
+        assert said["text"] == "hello <@U0BOBBIN> in `@Bobbin`\n&lt;b onclick=alert(1)&gt;&amp;amp;"
+
+        await expect(page.get_by_test_id("thread")).to_be_visible()
+        await page.reload()
+        await expect(page.get_by_test_id("thread").get_by_test_id("message")).to_have_count(1)
+        await page.get_by_test_id("thread-composer").press("Escape")
+        await expect(page.get_by_test_id("thread")).to_be_hidden()
+
+        await messages.first.hover()
+        await messages.first.get_by_title("More actions").click()
+        await messages.first.get_by_role("button", name="Edit message").click()
+        await messages.first.get_by_role("textbox").fill("hello, all")
+        await messages.first.get_by_role("textbox").press("Enter")
+        await expect(messages.first).to_contain_text("(edited)")
+        await expect(messages.first).to_contain_text("hello, all")
+
+        await page.get_by_test_id("person").select_option("grace")
+        await say(page, "composer", "hello, Ada")
+        await expect(messages).to_have_count(2)
+        await messages.first.hover()
+        await messages.first.get_by_title("More actions").click()
+        await expect(messages.first.get_by_role("button", name="Reset this thread")).to_be_visible()
+        await expect(messages.first.get_by_role("button", name="Delete message")).to_have_count(0)
+        await messages.last.hover()
+        await messages.last.get_by_title("More actions").click()
+        await messages.last.get_by_role("button", name="Delete message").click()
+        await expect(messages).to_have_count(1)
+
+        await say(page, "composer", "/nonsense")
+        await expect(page.get_by_role("alert")).to_have_text("/nonsense is not a valid command.")
+
+
+async def test_the_list_stays_where_a_person_reads(page: Page) -> None:
+    """Only who is at the newest is taken along to the next."""
+    async with LocalSlack(manifest=manifest()) as slack:
+        for number in range(60):
+            await slack.post("grace", "C0RANDOM", f"line {number}")
+        await page.goto(f"{slack.page_url}#C0RANDOM")
+        messages = page.get_by_test_id("message")
+        await expect(messages.last).to_be_in_viewport()
+        await slack.post("grace", "C0RANDOM", "the newest")
+        await expect(messages.last).to_contain_text("the newest")
+        await expect(messages.last).to_be_in_viewport()
+        await messages.first.scroll_into_view_if_needed()
+        await slack.post("grace", "C0RANDOM", "newer still")
+        await expect(messages).to_have_count(62)
+        await expect(messages.first).to_be_in_viewport()
+        await expect(messages.last).not_to_be_in_viewport()

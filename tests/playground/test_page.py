@@ -85,7 +85,9 @@ async def watching(browser: aiohttp.ClientSession, person: str = "ada") -> Async
 
 
 async def test_the_page_loads_nothing_from_elsewhere_and_is_framed_nowhere(browser: aiohttp.ClientSession) -> None:
-    for path, kind in (("", "text/html"), ("page/page.js", "text/javascript"), ("page/page.css", "text/css")):
+    scripts = (f"page/{name}.js" for name in ("page", "state", "messages", "mrkdwn", "composer"))
+    kinds = {"": "text/html", "page/page.css": "text/css", **dict.fromkeys(scripts, "text/javascript")}
+    for path, kind in kinds.items():
         async with browser.get(f"/{path}") as answer:
             assert (answer.status, answer.content_type) == (200, kind)
             policy = answer.headers["Content-Security-Policy"]
@@ -102,7 +104,7 @@ async def test_the_page_loads_nothing_from_elsewhere_and_is_framed_nowhere(brows
 async def test_other_hosts_are_refused_even_with_their_own_origin(browser: aiohttp.ClientSession, host: str) -> None:
     """DNS rebinding: another site's name points at this port, so its Origin and its Host agree."""
     headers = {"Host": host, "Origin": f"http://{host}"}
-    for path in ("", "page/events", "page/page.js"):
+    for path in ("", "page/events", "page/state", "page/page.js"):
         async with browser.get(f"/{path}", headers=headers) as answer:
             assert answer.status == 403
     async with browser.post("page/post", json={}, headers=headers) as answer:
@@ -256,6 +258,26 @@ async def test_first_everything_then_only_what_changed(slack: LocalSlack, browse
         assert await stream.frame() == {"messages": {f"C0GENERAL/{new}": None}}
 
 
+async def test_the_state_is_what_the_stream_begins_with(slack: LocalSlack, browser: aiohttp.ClientSession) -> None:
+    await slack.post("ada", "C0GENERAL", "hello", files=[("notes.txt", b"one")])
+    async with watching(browser) as stream, browser.get("page/state", params={"person": "ada"}) as answer:
+        state = await answer.json()
+        assert state == stream.shown
+        assert [message["files"] for message in state["messages"].values()] == [["notes.txt"]]
+
+
+async def test_images_come_from_this_server_only(slack: LocalSlack, browser: aiohttp.ClientSession) -> None:
+    own, alien = f"{slack.page_url}files-pri/F1/x.png", "https://tracker.example/x.png"
+    blocks = [{"type": "image", "image_url": url, "alt_text": "a plot"} for url in (own, alien)]
+    await client_of(slack).chat_postMessage(channel="C0GENERAL", text="x", blocks=blocks)
+    async with watching(browser) as stream:
+        [message] = stream.shown["messages"].values()
+        assert [(each["source"], each["alt"]) for each in message["blocks"]] == [
+            ("/files-pri/F1/x.png", "a plot"),
+            (None, "a plot"),
+        ]
+
+
 async def test_everybody_sees_their_own_channels(slack: LocalSlack, browser: aiohttp.ClientSession) -> None:
     secret = await slack.post("ada", "G0LAB", "secret")
     whisper = await slack.post("ada", slack.dm("ada"), "whisper")
@@ -268,8 +290,9 @@ async def test_everybody_sees_their_own_channels(slack: LocalSlack, browser: aio
         assert not linus.shown["ephemerals"]
 
 
-async def test_nobody_of_that_name(browser: aiohttp.ClientSession) -> None:
-    async with browser.get("page/events", params={"person": "nobody"}) as answer:
+@pytest.mark.parametrize("path", ["page/events", "page/state"])
+async def test_nobody_of_that_name(browser: aiohttp.ClientSession, path: str) -> None:
+    async with browser.get(path, params={"person": "nobody"}) as answer:
         assert answer.status == 400
 
 
@@ -358,18 +381,17 @@ async def test_half_a_character_does_not_end_the_stream(slack: LocalSlack, brows
 _TAGS: dict[str, frozenset[str]] = {
     **dict.fromkeys(("p", "br", "hr", "em", "strong", "s", "pre", "blockquote", "ul", "li"), frozenset()),
     **dict.fromkeys(("h1", "h2", "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr"), frozenset()),
-    **dict.fromkeys(("th", "td"), frozenset({"style"})),
+    **dict.fromkeys(("th", "td"), frozenset({"class"})),
     "a": frozenset({"href", "rel", "target", "title"}),
     "code": frozenset({"class"}),
     "ol": frozenset({"start"}),
     "span": frozenset({"class"}),
 }
 _VALUES = {
-    "class": re.compile(r"mention|language-.*", re.DOTALL),
+    "class": re.compile(r"mention|to-(?:left|center|right)|language-.*", re.DOTALL),
     "href": re.compile(r"\s*(?:https?|mailto):.*", re.DOTALL | re.IGNORECASE),
     "rel": re.compile("noopener noreferrer"),
     "start": re.compile(r"\d+"),
-    "style": re.compile("text-align:(?:left|center|right)"),
     "target": re.compile("_blank"),
     "title": re.compile(".*", re.DOTALL),
 }
@@ -458,6 +480,11 @@ _ATTACKS = [
     "`<script>`",
     '``` "onclick=x\n<script>\n```',
     "| a | <script> |\n|:--|--:|\n| `<b>` | <i> |",
+    "<https://a.example/`onmouseover=x`|x>",
+    "<@`U0ADA`|`<b>`>",
+    "\x000\x00 `<script>` \x001\x00",
+    "<!date^1^{date}<script>|<script>>",
+    "<!date^`1`^`{date}`|`<b>`>",
 ]
 
 
@@ -528,7 +555,7 @@ def words(markup: str) -> str:
 @given(text=st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="`*_~"), max_size=60))
 def test_what_is_escaped_for_slack_is_read_as_it_was_meant(rendering: Rendering, text: str) -> None:
     escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    assert words(rendering.mrkdwn(escaped)) == text
+    assert words(rendering.mrkdwn(escaped)) == text.removeprefix(">" if not text.startswith("> ") else "> ")
 
 
 def test_what_is_escaped_reads_the_same_in_markdown(rendering: Rendering) -> None:
@@ -545,6 +572,12 @@ def test_what_is_escaped_reads_the_same_in_markdown(rendering: Rendering) -> Non
         ("<@U0ADA> <@U0X|ex> <#C0GENERAL>", "@Ada Lovelace @ex #general"),
         ("<!here> <!subteam^S1|@team>", "@here @team"),
         ("a\nb", "a<br>b"),
+        ("&gt; a `b`\n> c\nd &gt; e", "<blockquote>a <code>b</code><br>c</blockquote>d &gt; e"),
+        ("*<https://a.example|`A`>*", '<strong><a href="https://a.example" '),
+        ("<https://a.example/`b`>", "&lt;https://a.example/<code>b</code>&gt;"),
+        ("<!date^1000000000^{date_short_pretty}|then>", "Sep "),
+        ("<!date^99999999999999999999^{date}|then>", "then"),
+        ("<!date^1000000000^{ago}|then>", "then"),
         ("<https://a.example?x=1&amp;y=2|A>", '<a href="https://a.example?x=1&amp;y=2" '),
     ],
 )
@@ -563,6 +596,10 @@ def test_mrkdwn(rendering: Rendering, text: str, markup: str) -> None:
         ("1 &lt; 2 &amp; 3", "<p>1 &lt; 2 &amp; 3</p>\n"),
         ("`a &lt; b`", "<p><code>a &lt; b</code></p>\n"),
         ("# T", "<h1>T</h1>\n"),
+        (
+            "![A](https://a.example/a.png)",
+            '<p><a href="https://a.example/a.png" rel="noopener noreferrer" target="_blank">A</a></p>\n',
+        ),
         (
             "[A](https://a.example)",
             '<p><a href="https://a.example" rel="noopener noreferrer" target="_blank">A</a></p>\n',
