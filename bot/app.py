@@ -23,6 +23,7 @@ from bot.engine.intake import Intake
 from bot.engine.ports import Backend, Storage
 from bot.engine.runs import Runs
 from bot.engine.scheduler import TaskScheduler
+from bot.engine.waiting import Waiting
 from bot.engine.worker import Worker
 from bot.errors import SettingsError
 from bot.listeners.afterwards import Afterwards
@@ -65,6 +66,8 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         governor = Governor(slack)
         notices = SlackNotices(governor)
         commands = Commands(storage, assistants)
+        waiting = Waiting(notices)
+        stack.push_async_callback(waiting.close)
         runs = Runs(
             storage,
             backend,
@@ -75,10 +78,10 @@ async def running(settings: Settings) -> AsyncIterator[str]:
             timeout=settings.bobbin_run_timeout,
             secret=hashlib.sha256(settings.bot_token.encode()).digest(),
         )
-        worker = Worker(storage, runs, commands, notices)
+        worker = Worker(storage, runs, commands, notices, waiting)
         scheduler = TaskScheduler(worker.drain)
         stack.push_async_callback(scheduler.close, settings.bobbin_grace)
-        intake = Intake(storage, scheduler, commands, runs)
+        intake = Intake(storage, scheduler, commands, runs, waiting)
 
         app = bolt_app(settings, session, identity)
         afterwards = Afterwards()

@@ -11,6 +11,12 @@ def general(house: House) -> str:
     return house.slack.channels["general"].id
 
 
+def marks(house: House, ts: str) -> list[str]:
+    """The reactions by which a post shows that it waits."""
+    message = next(m for m in house.slack.messages(general(house)) if m["ts"] == ts)
+    return [name for name, users in message.get("reactions", {}).items() if users]
+
+
 async def test_a_run_that_a_stop_cuts_off_is_finished_after_the_next_start(house: House) -> None:
     gate = asyncio.Event()
     house.brain(lambda _: "One two three four five six.", gate=gate, open_words=3)
@@ -56,10 +62,12 @@ async def test_a_post_edited_while_it_waits_is_forwarded_as_edited(house: House)
         ts = await house.ask("one")
         await house.slack.wait_for(lambda slack: bot_messages(slack, general(house), ts))
         second = await house.slack.post("ada", general(house), "tow", thread_ts=ts)
+        await house.slack.wait_for(lambda slack: marks(house, second))
         await house.slack.edit("ada", general(house), second, "two")
         await house.slack.idle()
         gate.set()
         assert (await house.answers(ts, 2))[1] == "You said: Ada Lovelace: two"
+        await house.slack.wait_for(lambda slack: not marks(house, second))
 
 
 async def test_a_post_deleted_while_it_waits_is_dropped(house: House) -> None:

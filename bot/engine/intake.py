@@ -7,6 +7,7 @@ import structlog
 from bot.engine.commands import Commands, parse_word
 from bot.engine.ports import Arrival, Post, PostKind, Scheduler, Storage, ThreadKey
 from bot.engine.runs import Runs
+from bot.engine.waiting import Waiting
 
 _log = structlog.get_logger()
 
@@ -14,11 +15,14 @@ _log = structlog.get_logger()
 class Intake:
     """The engine's door. Its methods return once what they were told is stored; all work comes after."""
 
-    def __init__(self, storage: Storage, scheduler: Scheduler, commands: Commands, runs: Runs) -> None:
+    def __init__(
+        self, storage: Storage, scheduler: Scheduler, commands: Commands, runs: Runs, waiting: Waiting
+    ) -> None:
         self._storage = storage
         self._scheduler = scheduler
         self._commands = commands
         self._runs = runs
+        self._waiting = waiting
 
     async def receive(self, arrival: Arrival) -> None:
         """Store a post once and see that it is answered. Raises StorageError: then Slack must send it again."""
@@ -31,6 +35,8 @@ class Intake:
         _log.info("post-received", kind=post.kind, channel=post.thread.channel, thread=post.thread.ts, ts=post.ts)
         if self._stops(post) and self._runs.stop(post.thread):
             await self._storage.finish_post(post)
+        elif self._runs.busy(post.thread):
+            self._waiting.mark(post)
         self._scheduler.wake(post.thread)
 
     async def edited(self, team: str, channel: str, ts: str, text: str, edited_ts: str) -> None:

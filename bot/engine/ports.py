@@ -251,6 +251,12 @@ class Notices(Protocol):
     async def public(self, target: ReplyTarget, text: str) -> None:
         """In the thread."""
 
+    async def mark(self, post: Post) -> None:
+        """Show on a post that it waits its turn. Raises nothing."""
+
+    async def unmark(self, post: Post) -> None:
+        """Take the mark off, if there is one. Raises nothing."""
+
 
 class Workspace(Protocol):
     """What Slack knows and a run needs: names, and what was said."""

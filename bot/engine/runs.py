@@ -100,6 +100,10 @@ class Runs:
         successor = replace(self._new_run(failed.thread, failed.assistant), attempt=failed.attempt + 1)
         return failed.thread if await self._storage.reopen_run(run_id, successor) else None
 
+    def busy(self, thread: ThreadKey) -> bool:
+        """Whether an answer is being made in this thread."""
+        return thread in self._active
+
     def stop(self, thread: ThreadKey) -> bool:
         """End the thread's run now. Returns whether one was going."""
         active = self._active.get(thread)

@@ -7,6 +7,7 @@ import structlog
 from bot.engine.commands import Commands, Place
 from bot.engine.ports import Notices, Post, PostKind, ReplyTarget, Storage, ThreadKey
 from bot.engine.runs import Runs
+from bot.engine.waiting import Waiting
 from bot.errors import CommandError, SlackRefused
 
 _log = structlog.get_logger()
@@ -15,11 +16,12 @@ _log = structlog.get_logger()
 class Worker:
     """Drains one thread at a time for each call; the scheduler sees that no thread is drained twice at once."""
 
-    def __init__(self, storage: Storage, runs: Runs, commands: Commands, notices: Notices) -> None:
+    def __init__(self, storage: Storage, runs: Runs, commands: Commands, notices: Notices, waiting: Waiting) -> None:
         self._storage = storage
         self._runs = runs
         self._commands = commands
         self._notices = notices
+        self._waiting = waiting
 
     async def drain(self, key: ThreadKey) -> None:
         """Work until the thread has nothing left to do."""
@@ -35,6 +37,7 @@ class Worker:
         # A command divides what was said before it from what was said after it.
         batch = list(takewhile(lambda post: post.kind is not PostKind.COMMAND, waiting))
         if any(post.kind is PostKind.ASK for post in batch):
+            self._waiting.unmark(batch)
             await self._runs.answer(batch)
             return True
         if len(batch) < len(waiting):
@@ -57,4 +60,5 @@ class Worker:
                 await self._notices.private(target, answer)
         except SlackRefused as error:
             _log.warning("command-answer-undeliverable", channel=post.thread.channel, error=error.code)
+        self._waiting.unmark([post])
         await self._storage.finish_post(post)

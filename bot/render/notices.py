@@ -2,7 +2,10 @@
 
 from typing import Any
 
-from bot.engine.ports import Ending, ReplyTarget
+import structlog
+
+from bot.engine.ports import Ending, Post, ReplyTarget
+from bot.errors import SlackRefused
 from bot.render.governor import Governor
 from bot.render.limits import SECTION_TEXT
 
@@ -10,6 +13,10 @@ from bot.render.limits import SECTION_TEXT
 RETRY = "retry_run"
 #: The metadata by which Bobbin's own lines are told from answers.
 NOTICE = "bobbin_notice"
+#: The reaction on a post that waits.
+_WAITING = "hourglass_flowing_sand"
+
+_log = structlog.get_logger()
 
 
 def escape(text: str) -> str:
@@ -37,6 +44,21 @@ class SlackNotices:
     async def public(self, target: ReplyTarget, text: str) -> None:
         """To everybody in the thread. Raises SlackRefused."""
         await self._post(target, text, [_section(text)])
+
+    async def mark(self, post: Post) -> None:
+        """An hourglass on a post that waits for a run to end."""
+        await self._react("reactions.add", post)
+
+    async def unmark(self, post: Post) -> None:
+        await self._react("reactions.remove", post)
+
+    async def _react(self, method: str, post: Post) -> None:
+        arguments = {"channel": post.thread.channel, "timestamp": post.ts, "name": _WAITING}
+        try:
+            await self._governor.call(method, arguments)
+        except SlackRefused as error:
+            # There is none, there is one already, or the post is gone: a mark is a kindness, nothing more.
+            _log.debug("mark-refused", method=method, code=error.code)
 
     async def ending(self, run: str, target: ReplyTarget, ending: Ending) -> None:
         """The line under an answer that says how it ended, with a Retry button where that makes sense."""
