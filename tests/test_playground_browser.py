@@ -60,11 +60,12 @@ async def playground(folder: Path) -> AsyncIterator[str]:
     assert process.stdout
     try:
         async with asyncio.timeout(30):
-            while not (ready := _READY.search(await process.stdout.readline())):
-                assert process.returncode is None
+            while not (ready := _READY.search(line := await process.stdout.readline())):
+                assert line, "the playground ended before it was ready"
         yield ready[0].decode()
     finally:
-        process.send_signal(signal.SIGINT)
+        if process.returncode is None:
+            process.send_signal(signal.SIGINT)
         async with asyncio.timeout(20):
             await process.communicate()
     assert process.returncode == 0

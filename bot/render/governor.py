@@ -28,7 +28,7 @@ _log = structlog.get_logger()
 #: Calls a minute for a method that the table does not name: Slack's tier 3.
 _USUAL_RATE = 50
 #: What a 429 does to a bucket's rate, what a success does, and the least that is left of the published rate.
-_SLOWER, _FASTER, _FLOOR = 0.75, 1.02, 0.1
+_SLOWER, _FASTER, _FLOOR = 0.75, 1.02, 0.4
 #: How often a call is repeated that Slack could not carry out, and the seconds before the first repetition.
 _REPEATS, _FIRST_PAUSE = 4, 0.5
 #: Slack's own failures, after which the same call may go through
@@ -130,6 +130,7 @@ class _Bucket:
         self._tokens = self._capacity
         self._loop = asyncio.get_running_loop()
         self._counted_at = self._loop.time()
+        self._closed_until = 0.0
         self._waiting: list[tuple[Urgency, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
@@ -154,11 +155,15 @@ class _Bucket:
         return self._rate >= self._published and not urgent_in_line
 
     def close_for(self, seconds: float) -> None:
-        """Slack said 429: nothing goes out for so long, and then more slowly."""
-        self._rate = max(self._rate * _SLOWER, self._published * _FLOOR)
+        """Slack said 429: nothing goes out for so long, and then more slowly. What was under way at the same time and
+        is refused too says nothing new."""
+        now = self._loop.time()
+        if now >= self._closed_until:
+            self._rate = max(self._rate * _SLOWER, self._published * _FLOOR)
+        self._closed_until = max(self._closed_until, now + seconds)
         self._tokens = 0.0
         # Counting resumes one token early, so that exactly one call tries the water when the time is over.
-        self._counted_at = self._loop.time() + seconds - 1 / self._rate
+        self._counted_at = self._closed_until - 1 / self._rate
         self._set_timer()
 
     def went_well(self) -> None:

@@ -2,24 +2,18 @@
 
 import contextlib
 import json
-import re
-from collections.abc import AsyncIterator, Sequence
-from html.parser import HTMLParser
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 from bot.manifest import manifest
 from bot.playground.slack import LocalSlack
-from bot.playground.slack.rendering import Rendering
-from bot.playground.slack.workspace import Workspace
+from tests.playground.markup import ATTACKS, strange
 from tests.playground.slack_client import app_of, client_of, connected
 
 Json = dict[str, Any]
-Attributes = Sequence[tuple[str, str | None]]
 
 
 @pytest.fixture
@@ -375,133 +369,7 @@ async def test_half_a_character_does_not_end_the_stream(slack: LocalSlack, brows
         assert await stream.until("messages", f"C0GENERAL/{answer['done']}")
 
 
-# Safety
-
-
-_TAGS: dict[str, frozenset[str]] = {
-    **dict.fromkeys(("p", "br", "hr", "em", "strong", "s", "pre", "blockquote", "ul", "li"), frozenset()),
-    **dict.fromkeys(("h1", "h2", "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr"), frozenset()),
-    **dict.fromkeys(("th", "td"), frozenset({"class"})),
-    "a": frozenset({"href", "rel", "target", "title"}),
-    "code": frozenset({"class"}),
-    "ol": frozenset({"start"}),
-    "span": frozenset({"class"}),
-}
-_VALUES = {
-    "class": re.compile(r"mention|to-(?:left|center|right)|language-.*", re.DOTALL),
-    "href": re.compile(r"\s*(?:https?|mailto):.*", re.DOTALL | re.IGNORECASE),
-    "rel": re.compile("noopener noreferrer"),
-    "start": re.compile(r"\d+"),
-    "target": re.compile("_blank"),
-    "title": re.compile(".*", re.DOTALL),
-}
-
-
-class _Suspect(HTMLParser):
-    """Collects whatever a browser would take for markup, beyond the allowed, and the words between."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self.seen: list[str] = []
-
-    def handle_data(self, data: str) -> None:
-        self.seen.append(data)
-
-    def handle_starttag(self, tag: str, attrs: Attributes) -> None:
-        if tag not in _TAGS:
-            self.found.append(f"<{tag}>")
-        for name, value in attrs:
-            if name not in _TAGS.get(tag, ()) or not _VALUES[name].fullmatch(value or ""):
-                self.found.append(f"<{tag} {name}={value!r}>")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in _TAGS:
-            self.found.append(f"</{tag}>")
-
-    def handle_comment(self, data: str) -> None:
-        self.found.append(f"<!--{data}-->")
-
-    def handle_decl(self, decl: str) -> None:
-        self.found.append(f"<!{decl}>")
-
-    def unknown_decl(self, data: str) -> None:
-        self.found.append(f"<![{data}]>")
-
-    def handle_pi(self, data: str) -> None:
-        self.found.append(f"<?{data}>")
-
-
-def strange(markup: str) -> list[str]:
-    """Tags, attributes and their values that no rendering may hold."""
-    suspect = _Suspect()
-    suspect.feed(markup)
-    suspect.close()
-    return suspect.found
-
-
-@pytest.mark.parametrize(
-    "markup",
-    ["<script>", "<a onclick=x>", '<a href="javascript:x">', "<img>", "<!-- x -->", '<p style="x">', "<?x>", "<!X>"],
-)
-def test_the_safety_check_itself_sees_what_is_strange(markup: str) -> None:
-    assert strange(markup)
-
-
-_ATTACKS = [
-    "<script>alert(1)</script>",
-    "<img src=x onerror=alert(1)>",
-    "<!-- x --><svg onload=alert(1)>",
-    "&lt;script&gt;alert(1)&lt;/script&gt;",
-    "&amp;lt;script&amp;gt;",
-    "&#60;script&#62;",
-    "[x](javascript:alert(1))",
-    "[x](JaVaScRiPt:alert(1))",
-    "[x](&#106;avascript:alert(1))",
-    "[x](java\nscript:alert(1))",
-    "[x](data:text/html;base64,PHNjcmlwdD4=)",
-    '[x](https://a.example/"onmouseover="alert(1))',
-    "[x](https://a.example 'on\" onmouseover=\"alert(1)')",
-    "![x](javascript:alert(1))",
-    "![x](https://tracker.example/pixel.png)",
-    "<javascript:alert(1)|x>",
-    "<java\tscript:alert(1)|x>",
-    "<\x01javascript:alert(1)|x>",
-    "<data:text/html,x|x>",
-    "<vbscript:x|x>",
-    '<https://a.example/"onmouseover="alert(1)|x>',
-    "<https://a.example|<img src=x onerror=alert(1)>>",
-    "<https://a.example|`</a><script>`>",
-    "<@U0ADA|<script>>",
-    "<#C0GENERAL|</span><script>>",
-    "<!subteam^S1|<script>>",
-    '<@"onmouseover="alert(1)>',
-    "```</code></pre><script>alert(1)</script>```",
-    "`<script>`",
-    '``` "onclick=x\n<script>\n```',
-    "| a | <script> |\n|:--|--:|\n| `<b>` | <i> |",
-    "<https://a.example/`onmouseover=x`|x>",
-    "<@`U0ADA`|`<b>`>",
-    "\x000\x00 `<script>` \x001\x00",
-    "<!date^1^{date}<script>|<script>>",
-    "<!date^`1`^`{date}`|`<b>`>",
-]
-
-
-@pytest.fixture(scope="module")
-def rendering() -> Rendering:
-    return Rendering(Workspace.new(lambda: 1_790_000_000.0))
-
-
-@pytest.mark.parametrize("attack", _ATTACKS)
-def test_no_attack_becomes_markup(rendering: Rendering, attack: str) -> None:
-    for text in (attack, f"a {attack} b", f"*{attack}*", f"**{attack}**", f"> {attack}", f"- {attack}"):
-        for markup in (rendering.mrkdwn(text), rendering.markdown(text)):
-            assert not strange(markup)
-            assert "tracker.example" not in markup or "<img" not in markup
-
-
-@pytest.mark.parametrize("attack", _ATTACKS[:12])
+@pytest.mark.parametrize("attack", ATTACKS[:12])
 async def test_no_attack_comes_through_the_page(slack: LocalSlack, browser: aiohttp.ClientSession, attack: str) -> None:
     """By whatever way it is said: a person, the bot's two dialects, blocks, an ephemeral."""
     client, place = client_of(slack), "C0GENERAL"
@@ -523,88 +391,3 @@ async def test_no_attack_comes_through_the_page(slack: LocalSlack, browser: aioh
         for message in shown:
             for markup in (message["html"], *(block["html"] for block in message["blocks"])):
                 assert not strange(markup)
-
-
-_PIECES = st.sampled_from(
-    [
-        *"<>&\"'`*_~|[]()!@#^:/\\\n\t ={}+-.",
-        *("&lt;", "&gt;", "&amp;", "&quot;", "&#60;", "&#x3c;", "&colon;", "<!--", "-->", "<![CDATA[", "<?"),
-        *("script", "img", "onerror=", "style=", "href=", "javascript:", "data:", "http://", "https:", "mailto:"),
-        *("```", "```js\n", "](", "<@U0ADA", "<#C0GENERAL", "<!here", "|---|\n", "\n\n", "    ", "> ", "- ", "1. "),
-    ]
-)
-_TEXTS = st.lists(_PIECES | st.text(st.characters(), max_size=4), max_size=24).map("".join)
-
-
-@settings(max_examples=400, deadline=None)
-@given(text=_TEXTS)
-@example(text="<https://a|b\ud800>")
-def test_no_text_yields_strange_markup(rendering: Rendering, text: str) -> None:
-    assert not strange(rendering.mrkdwn(text))
-    assert not strange(rendering.markdown(text))
-
-
-def words(markup: str) -> str:
-    """What a reader sees of it."""
-    parser = _Suspect()
-    parser.feed(markup)
-    parser.close()
-    return "".join(parser.seen)
-
-
-@given(text=st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="`*_~"), max_size=60))
-def test_what_is_escaped_for_slack_is_read_as_it_was_meant(rendering: Rendering, text: str) -> None:
-    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    assert words(rendering.mrkdwn(escaped)) == text.removeprefix(">" if not text.startswith("> ") else "> ")
-
-
-def test_what_is_escaped_reads_the_same_in_markdown(rendering: Rendering) -> None:
-    assert words(rendering.markdown("&lt;b&gt; &amp; &lt;@U0ADA&gt;")).strip() == "<b> & <@U0ADA>"
-
-
-@pytest.mark.parametrize(
-    ("text", "markup"),
-    [
-        ("*b* _i_ ~s~", "<strong>b</strong> <em>i</em> <s>s</s>"),
-        ("snake_case_name 2*3*4", "snake_case_name 2*3*4"),
-        ("`*x*`", "<code>*x*</code>"),
-        ("```\na\nb```", "<pre><code>a\nb</code></pre>"),
-        ("<@U0ADA> <@U0X|ex> <#C0GENERAL>", "@Ada Lovelace @ex #general"),
-        ("<!here> <!subteam^S1|@team>", "@here @team"),
-        ("a\nb", "a<br>b"),
-        ("&gt; a `b`\n> c\nd &gt; e", "<blockquote>a <code>b</code><br>c</blockquote>d &gt; e"),
-        ("*<https://a.example|`A`>*", '<strong><a href="https://a.example" '),
-        ("<https://a.example/`b`>", "&lt;https://a.example/<code>b</code>&gt;"),
-        ("<!date^1000000000^{date_short_pretty}|then>", "Sep "),
-        ("<!date^99999999999999999999^{date}|then>", "then"),
-        ("<!date^1000000000^{ago}|then>", "then"),
-        ("<https://a.example?x=1&amp;y=2|A>", '<a href="https://a.example?x=1&amp;y=2" '),
-    ],
-)
-def test_mrkdwn(rendering: Rendering, text: str, markup: str) -> None:
-    rendered = rendering.mrkdwn(text)
-    if "mention" in rendered:
-        assert words(rendered) == markup
-    else:
-        assert rendered.startswith(markup)
-
-
-@pytest.mark.parametrize(
-    ("text", "markup"),
-    [
-        ("**b** *i* ~~s~~", "<p><strong>b</strong> <em>i</em> <s>s</s></p>\n"),
-        ("1 &lt; 2 &amp; 3", "<p>1 &lt; 2 &amp; 3</p>\n"),
-        ("`a &lt; b`", "<p><code>a &lt; b</code></p>\n"),
-        ("# T", "<h1>T</h1>\n"),
-        (
-            "![A](https://a.example/a.png)",
-            '<p><a href="https://a.example/a.png" rel="noopener noreferrer" target="_blank">A</a></p>\n',
-        ),
-        (
-            "[A](https://a.example)",
-            '<p><a href="https://a.example" rel="noopener noreferrer" target="_blank">A</a></p>\n',
-        ),
-    ],
-)
-def test_markdown(rendering: Rendering, text: str, markup: str) -> None:
-    assert rendering.markdown(text) == markup

@@ -43,6 +43,16 @@ async def test_after_a_429_only_one_call_tries_the_water() -> None:
         assert len(refused) == 1
 
 
+async def test_a_burst_that_is_refused_together_slows_down_once() -> None:
+    """Each refusal used to lower the rate anew, so that fifty final texts took ten minutes."""
+    async with office(users_info=600) as (slack, governor):
+        slack.faults.add(method="users.info", status=429, retry_after=1, times=30)
+        calls = [governor.call("users.info", {"user": "U0ADA"}, reads=True) for _ in range(30)]
+        async with asyncio.timeout(15):
+            await asyncio.gather(*calls)
+        assert sum(1 for call in slack.calls if call.response["ok"]) == 30
+
+
 async def test_urgent_calls_pass_those_that_can_wait() -> None:
     async with office(users_info=60) as (_, governor):
         await asyncio.gather(*(governor.call("users.info", {"user": "U0ADA"}, reads=True) for _ in range(60)))

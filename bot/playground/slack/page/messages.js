@@ -39,7 +39,7 @@ function belongTogether(before, message, repliesBefore) {
 }
 
 function refreshed(old, message, replies, follows) {
-  const version = JSON.stringify([message, replies, follows]);
+  const version = JSON.stringify([me().id, message, replies, follows]);
   if (old?.version === version) return old;
   const fresh = drawMessage(message, replies, follows);
   fresh.version = version;

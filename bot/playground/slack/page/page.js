@@ -110,7 +110,10 @@ function drawPrompts(channel) {
 
 function drawThread(messages) {
   $("thread").hidden = !place.thread;
-  if (!place.thread) return;
+  if (!place.thread) {
+    $("replies").replaceChildren();
+    return;
+  }
   const said = messages.filter((message) => rootOf(message) === place.thread);
   const own = here(seen.ephemerals).filter((message) => message.thread_ts === place.thread);
   fill($("replies"), [...said, ...own], () => 0);
@@ -127,7 +130,7 @@ $("close").onclick = closeThread;
 $("thread").onkeydown = ({ key }) => { if (key === "Escape") closeThread(); };
 $("try").onclick = ({ target }) => post(target.textContent);
 $("stop").onclick = () => act("stop", { thread_ts: place.thread });
-$("person").onchange = ({ target }) => { place.channel = null; location.hash = ""; listen(target.value); };
+$("person").onchange = ({ target }) => listen(target.value);
 composer($("composer"), false);
 composer($("thread-composer"), true);
 listen("ada");

@@ -7,6 +7,7 @@ export const seen = {
 export const place = { channel: null, thread: null };
 
 let events;
+let name;
 let redraw = () => {};
 
 export const me = () => seen.me.me;
@@ -30,6 +31,7 @@ function take({ all: everything, ...parts }) {
 }
 
 export function listen(person) {
+  name = person;
   events?.close();
   events = new EventSource(`/page/events?person=${encodeURIComponent(person)}`);
   events.onmessage = ({ data }) => {
@@ -55,12 +57,12 @@ export function moveTo({ channel = place.channel, thread = null }) {
 }
 
 // Returns what came of it; undefined where it was refused, which the person is told.
-export async function act(name, said) {
-  const body = JSON.stringify({ person: me().name, channel: place.channel, ...said });
+export async function act(deed, said) {
+  const body = JSON.stringify({ person: name, channel: place.channel, ...said });
   const headers = { "Content-Type": "application/json" };
   let answer;
   try {
-    answer = await (await fetch(`/page/${name}`, { method: "POST", headers, body })).json();
+    answer = await (await fetch(`/page/${deed}`, { method: "POST", headers, body })).json();
   } catch {
     answer = { error: "The local Slack does not answer. Is it still running?" };
   }
