@@ -1,6 +1,7 @@
 """The two ways in which a growing text is a Slack message: streamed, or posted and updated."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -23,6 +24,8 @@ _EARLY, _LATE = 0.8, 0.93
 #: Slack's word for a stream that is over (https://docs.slack.dev/reference/methods/chat.appendStream).
 _EXPIRED = "message_not_in_streaming_state"
 _STOPPED = "stopped_by_user"
+#: Somebody deleted the message: what it showed is their decision, and what is still to come goes on below.
+_DELETED = "message_not_found"
 
 #: Called with a message's ts and whether it is a stream, as soon as Slack has given it one.
 Born = Callable[[str, bool], Awaitable[None]]
@@ -133,7 +136,12 @@ class StreamedMessage:
         _log.info("stream-mended", code=error.code, channel=self._target.thread.channel, ts=self._ts)
         if error.code == UNCERTAIN:
             await self._stop()
-        await update(self._governor, self._target, str(self._ts), whole)
+        try:
+            await update(self._governor, self._target, str(self._ts), whole)
+        except SlackRefused as refusal:
+            if refusal.code != _DELETED:
+                raise
+            _log.info("message-was-deleted", channel=self._target.thread.channel, ts=self._ts)
 
     async def _stop(self) -> None:
         try:
@@ -167,7 +175,8 @@ class PostedMessage:
         await self._show(whole, turn_taken=True)
 
     async def close(self, whole: str) -> None:
-        await self._show(whole, turn_taken=False)
+        with contextlib.suppress(MessageOverError):
+            await self._show(whole, turn_taken=False)
 
     def seconds_left(self) -> tuple[float, float]:
         return STREAM_LIFETIME, STREAM_LIFETIME
@@ -178,8 +187,16 @@ class PostedMessage:
         if self._ts is None:
             await self._post(whole)
         else:
-            await update(self._governor, self._target, self._ts, whole, turn_taken=turn_taken)
+            await self._update(whole, turn_taken=turn_taken)
         self._written = whole
+
+    async def _update(self, whole: str, *, turn_taken: bool) -> None:
+        try:
+            await update(self._governor, self._target, str(self._ts), whole, turn_taken=turn_taken)
+        except SlackRefused as refusal:
+            if refusal.code != _DELETED:
+                raise
+            raise MessageOverError from refusal
 
     async def _post(self, whole: str) -> None:
         arguments = {

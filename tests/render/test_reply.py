@@ -185,6 +185,22 @@ async def test_a_channel_that_takes_no_more_ends_the_reply(trouble: str) -> None
         assert raised.value.code in ("is_archived", "not_in_channel")
 
 
+@pytest.mark.parametrize("streams", [True, False])
+async def test_an_answer_goes_on_below_when_its_message_is_deleted(streams: bool) -> None:
+    async with desk() as room:
+        room.replies.streams = streams
+        reply = room.open()
+        reply.show("One two three ")
+        await room.slack.wait_for(lambda _: room.said)
+        del room.slack.workspace.messages[room.channel][room.said[0]["ts"]]
+        reply.show("One two three four five six seven ")
+        await room.slack.wait_for(
+            lambda slack: any(call.response.get("error") == "message_not_found" for call in slack.calls)
+        )
+        await reply.finish("One two three four five six seven eight.", Answered)
+        assert [text_of(m).split()[-1] for m in room.said] == ["eight."]
+
+
 async def test_a_429_delays_and_loses_nothing() -> None:
     async with desk() as room:
         for method in ("chat.startStream", "chat.appendStream", "chat.stopStream"):
