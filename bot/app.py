@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -187,7 +188,9 @@ async def playing(port: int, folder: Path) -> AsyncIterator[str]:
         try:
             await stack.enter_async_context(slack)
         except OSError as error:
-            raise SettingsError(f"--port: {port} cannot be used ({error.strerror}); choose another.") from error
+            raise SettingsError(
+                f"--port: {port} cannot be used ({os.strerror(error.errno or 0).lower()}); choose another."
+            ) from error
         overrides: dict[str, Any] = {
             "slack_bot_token": slack.bot_token,
             "slack_app_token": slack.app_token,

@@ -1,5 +1,6 @@
 """Slack over HTTP: `/slack/events` for everything Slack sends, `/healthz` for whoever watches the process."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -38,7 +39,9 @@ async def serve_http(app: AsyncApp, port: int, host: str = "0.0.0.0") -> AsyncIt
         try:
             await web.TCPSite(runner, host, port).start()
         except OSError as error:
-            raise SettingsError(f"PORT: {port} cannot be used ({error.strerror}); choose another.") from error
+            raise SettingsError(
+                f"PORT: {port} cannot be used ({os.strerror(error.errno or 0).lower()}); choose another."
+            ) from error
         yield f"http://{host}:{port}/slack/events"
     finally:
         await runner.cleanup()
