@@ -7,7 +7,7 @@ UV_VERSION := 0.13.9
 UV := .uv/bin/uv
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: setup playground test lint types format lock clean
+.PHONY: setup playground test lint types chaos bench format lock clean
 
 setup: .venv/.locked
 
@@ -23,6 +23,14 @@ lint: setup
 
 types: setup
 	.venv/bin/mypy
+
+# Two hundred kills of a real Bobbin, some minutes long; a short form is part of `make test`.
+chaos: setup
+	@PYTHONPATH=. .venv/bin/python bench/chaos.py
+
+# What Bobbin adds to the model's own time, as ratios.
+bench: setup
+	@.venv/bin/python bench/answers.py
 
 format: setup
 	.venv/bin/ruff check --fix
