@@ -228,11 +228,12 @@ class SlackReply:
             end = page_end(self._text, self._start, self._shown, limit, early=early <= 0)
             if end is None and late <= 0:
                 end = self._shown
-            if end is not None:
+            if end is None or not message.begun:
+                await self._show(message, limit if end is None else end)
+            else:
                 self._shown = end
+            if end is not None and self._shown == end:
                 await self._close_message(cut=True)
-                continue
-            await self._show(message, limit)
 
     async def _show(self, message: GrowingMessage, limit: int) -> None:
         whole = page_text(self._text, self._start, limit, cut=False)

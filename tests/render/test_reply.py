@@ -185,6 +185,19 @@ async def test_a_channel_that_takes_no_more_ends_the_reply(trouble: str) -> None
         assert raised.value.code in ("is_archived", "not_in_channel")
 
 
+@pytest.mark.parametrize("code", [None, "unknown_method", "channel_type_not_supported"])
+async def test_a_long_answer_that_comes_at_once_is_whole_with_and_without_streams(code: str | None) -> None:
+    """Its first page was over before its message had begun, and a refused stream then lost all of it."""
+    async with desk() as room:
+        if code:
+            room.slack.faults.add(method="chat.startStream", error=code, times=None)
+        text = "\n\n".join("A sentence that goes on. " * 40 for _ in range(30))
+        reply = room.open()
+        await reply.finish(text, Answered)
+        assert len(room.said) >= 3
+        assert "".join(text_of(m) for m in room.said).split() == text.split()
+
+
 @pytest.mark.parametrize("streams", [True, False])
 async def test_an_answer_goes_on_below_when_its_message_is_deleted(streams: bool) -> None:
     async with desk() as room:
