@@ -217,11 +217,13 @@ class Reply(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What a reply needs to find a message whose ts was lost with an earlier process: what Bobbin wrote in the thread
-    after `since` and that is not in `known` is this run's, because a thread has one run at a time."""
+    """What a reply needs to find a message whose ts got lost, with an earlier process (`taken_up`) or on the way: what
+    Bobbin wrote in the thread after `since` and that is not in `known` is this run's, because a thread has one run at
+    a time."""
 
     since: str
     known: frozenset[str]
+    taken_up: bool = False
 
 
 class Replies(Protocol):
@@ -233,12 +235,11 @@ class Replies(Protocol):
         target: ReplyTarget,
         shown: Sequence[ReplyMessage],
         keep: Callable[[ReplyMessage], Awaitable[None]],
-        recovery: Recovery | None = None,
+        recovery: Recovery,
     ) -> Reply:
         """Begin (or go on with) a run's reply: sets the thread's status at once, in the background.
 
-        `shown` are the messages of an earlier attempt, whose process may have ended before it could store the last
-        (`recovery`); `keep` stores each new one as soon as Slack has it.
+        `shown` are the messages of an earlier attempt; `keep` stores each new one as soon as Slack has it.
         """
 
 

@@ -126,9 +126,8 @@ class Runs:
 
     async def _answer(self, run: Run, posts: Sequence[Post]) -> None:
         shown = await self._storage.reply_messages(run.id)
-        recovery = None
-        if run.attempt > 1:
-            recovery = Recovery(last_ask(posts).ts, await self._storage.replied(run.thread))
+        known = await self._storage.replied(run.thread)
+        recovery = Recovery(last_ask(posts).ts, known, taken_up=run.attempt > 1)
         reply = self._replies.open(run.id, target_of(posts), shown, self._storage.add_reply_message, recovery)
         answer = Answer(
             run,

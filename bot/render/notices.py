@@ -84,7 +84,8 @@ class SlackNotices:
             "unfurl_media": False,
             "metadata": {"event_type": NOTICE, "event_payload": {}},
         }
-        await self._governor.call("chat.postMessage", arguments, repeatable=False)
+        # Twice is better than never.
+        await self._governor.call("chat.postMessage", arguments)
 
 
 def _section(text: str) -> dict[str, Any]:

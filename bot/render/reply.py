@@ -3,12 +3,13 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 import structlog
 
 from bot.engine.ports import Ending, Recovery, Reply, ReplyMessage, ReplyTarget
 from bot.errors import SlackRefused, StoppedByUser
-from bot.render.governor import Governor, Urgency
+from bot.render.governor import UNCERTAIN, Governor, Urgency
 from bot.render.limits import STATUS_LIFETIME, STREAM_LIFETIME
 from bot.render.markdown import harmless, page_end, page_text, settled
 from bot.render.messages import (
@@ -27,6 +28,8 @@ _log = structlog.get_logger()
 _FIRST_WORD_PATIENCE = 0.25
 #: Messages among which lost ones are looked for, and the seconds that may take.
 _LOST_AMONG, _LOST_PATIENCE = 200, 10.0
+#: How often a reply begins again after a call of which nobody knows whether Slack carried it out.
+_SEARCHES = 5
 #: Slack's answers to chat.startStream after which posting would be refused too.
 _HOPELESS = frozenset(
     {
@@ -65,12 +68,12 @@ class SlackReplies:
         target: ReplyTarget,
         shown: Sequence[ReplyMessage],
         keep: Keep,
-        recovery: Recovery | None = None,
+        recovery: Recovery,
     ) -> Reply:
         return SlackReply(self, run, target, shown, keep, recovery)
 
     async def lost_messages(self, target: ReplyTarget, recovery: Recovery) -> list[str]:
-        """The ts of what Bobbin wrote in a thread and could not store before its process ended, oldest first."""
+        """The ts of what Bobbin wrote in a thread without hearing or storing it, oldest first."""
         arguments = {
             "channel": target.thread.channel,
             "ts": target.thread.ts,
@@ -104,7 +107,7 @@ class SlackReply:
         target: ReplyTarget,
         shown: Sequence[ReplyMessage],
         keep: Keep,
-        recovery: Recovery | None = None,
+        recovery: Recovery,
     ) -> None:
         self._replies = replies
         self._run = run
@@ -118,8 +121,9 @@ class SlackReply:
         self._start = self._shown = 0
         self._count = len(shown)
         self._recovery = recovery
-        #: Messages that an earlier process began and could not store; they are taken before new ones are made.
+        #: Messages that were begun and not stored; they are taken before new ones are made.
         self._lost: list[str] = []
+        self._searches = 0
         self._message: GrowingMessage | None = None
         if shown:
             last = shown[-1]
@@ -149,7 +153,7 @@ class SlackReply:
 
     async def _write(self) -> None:
         await self._status.think()
-        if self._recovery:
+        if self._recovery.taken_up:
             self._lost = await self._replies.lost_messages(self._target, self._recovery)
         while self._ending is None:
             await self._wait()
@@ -243,11 +247,23 @@ class SlackReply:
         except MessageOverError:
             self._start, self._message = limit, None
         except SlackRefused as error:
-            if message.begun or not isinstance(message, StreamedMessage) or error.code in _HOPELESS:
-                raise
-            self._go_without_stream(error)
+            await self._begin_otherwise(message, error)
             return
         self._shown = limit
+
+    async def _begin_otherwise(self, message: GrowingMessage, error: SlackRefused) -> None:
+        """A message could not be begun: look for it where nobody knows, else do without streams. Raises `error` where
+        there is no other way."""
+        if message.begun or error.code in _HOPELESS:
+            raise error
+        if error.code == UNCERTAIN and self._searches < _SEARCHES:
+            self._searches += 1
+            self._lost = await self._replies.lost_messages(self._target, self._recovery)
+            self._message = None
+        elif isinstance(message, StreamedMessage):
+            self._go_without_stream(error)
+        else:
+            raise error
 
     def _go_without_stream(self, error: SlackRefused) -> None:
         _log.info("streaming-unavailable", code=error.code, channel=self._target.thread.channel)
@@ -275,6 +291,7 @@ class SlackReply:
 
     async def _born(self, ts: str, stream: bool) -> None:
         message = ReplyMessage(self._run, self._count, ts, self._start, stream, time.time())
+        self._recovery = replace(self._recovery, known=self._recovery.known | {ts})
         self._count += 1
         await self._keep(message)
 

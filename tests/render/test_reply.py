@@ -33,11 +33,12 @@ class Desk:
         self.kept: list[ReplyMessage] = []
         self.has_kept = asyncio.Event()
 
-    def open(self, shown: tuple[ReplyMessage, ...] = (), recovery: Recovery | None = None) -> Any:
+    def open(self, shown: tuple[ReplyMessage, ...] = (), *, taken_up: bool = False) -> Any:
         async def keep(message: ReplyMessage) -> None:
             self.kept.append(message)
             self.has_kept.set()
 
+        recovery = Recovery(self.ts, frozenset(message.ts for message in shown), taken_up=taken_up)
         return self.replies.open("run-1", self.target, shown, keep, recovery)
 
     @property
@@ -134,7 +135,7 @@ async def test_a_message_that_was_begun_but_not_stored_is_found_and_finished() -
         first.show("Half of the answer is ")
         await room.slack.wait_for(lambda _: room.said)
         first.abandon()
-        second = room.open(recovery=Recovery(room.ts, frozenset()))
+        second = room.open(taken_up=True)
         await second.finish("Half of the answer is here, and the rest too.", Answered)
         assert [text_of(m) for m in room.said] == ["Half of the answer is here, and the rest too."]
         assert room.kept[-1].ts == room.said[0]["ts"]
@@ -183,6 +184,20 @@ async def test_a_channel_that_takes_no_more_ends_the_reply(trouble: str) -> None
         with pytest.raises(SlackRefused) as raised:
             await reply.finish("An answer.", Answered)
         assert raised.value.code in ("is_archived", "not_in_channel")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("method", ["chat.startStream", "chat.postMessage", "chat.stopStream", "chat.update"])
+async def test_a_connection_that_is_cut_loses_and_doubles_nothing(method: str, when: str) -> None:
+    async with desk() as room:
+        room.replies.streams = "Stream" in method
+        room.slack.faults.add(method=method, drop=True, when=when)
+        reply = room.open()
+        reply.show("One two three ")
+        await room.slack.wait_for(lambda _: room.said)
+        await reply.finish("One two three four.", Answered)
+        assert [text_of(m) for m in room.said] == ["One two three four."]
+        assert not any(m.get("streaming") for m in room.said)
 
 
 @pytest.mark.parametrize("code", [None, "unknown_method", "channel_type_not_supported"])
