@@ -16,7 +16,9 @@ from bot.playground.slack import LocalSlack
 #: Words of an answer, and the seconds between two: a run of about a second, in which there is much to hit.
 _WORDS, _DELAY = 30, 0.02
 #: Calls after which a process is killed, at most; counted from its first question.
-_CALLS = 14
+_CALLS = 30
+#: How often what is left from before is finished first, so that the kill falls into a fresh run, not into its take-up.
+_FRESH = 0.7
 _NUMBER = re.compile(r"question (\d+)")
 
 
@@ -78,6 +80,8 @@ class Kills:
 
     async def _kill_once(self) -> None:
         process = await self._start()
+        if self._random.random() < _FRESH:
+            await self._slack.wait_for(lambda _: self._all_answered(), 60)
         for _ in range(self._random.randint(1, 3)):
             await self._ask()
         moment = len(self._slack.calls) + len(self._openai.requests) + self._random.randint(1, _CALLS)
