@@ -53,6 +53,18 @@ class PostState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class PostFile:
+    """A file of a post, as Slack describes it. `url` is empty where Slack wants to be asked for it (Slack Connect)."""
+
+    id: str
+    name: str
+    media_type: str
+    size: int
+    url: str
+    mode: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Post:
     """What a person wrote in Slack, as Slack wrote it (mrkdwn with entities).
 
@@ -71,6 +83,7 @@ class Post:
     run: str | None = None
     event_id: str = ""
     edited_ts: str | None = None
+    files: tuple[PostFile, ...] = ()
 
 
 class RunStatus(StrEnum):
@@ -129,6 +142,63 @@ class ReplyMessage:
     start: int
     stream: bool
     created_at: float
+
+
+class CallState(StrEnum):
+    WANTED = "wanted"  # the model asked for it
+    ASKED = "asked"  # people were asked whether it may be made
+    APPROVED = "approved"
+    RUNNING = "running"  # begun; after a crash nobody knows whether it was carried out
+    ANSWERED = "answered"  # `output` says what came of it, an error or a refusal too
+
+
+@dataclass(frozen=True, slots=True)
+class RunCall:
+    """A tool call that a run waits for. `leg` counts how often the run has waited, from 1; `asked_ts` is the Slack
+    message that asks for approval, `asked_at` when; `decided_by` the Slack user who decided."""
+
+    run: str
+    id: str
+    leg: int
+    name: str
+    arguments: str
+    server: str | None = None
+    state: CallState = CallState.WANTED
+    output: str = ""
+    failed: bool = False
+    approved: bool | None = None
+    asked_ts: str | None = None
+    asked_at: float | None = None
+    decided_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one run used. `at` is in seconds since the epoch; `cached_tokens` are a part of `input_tokens`,
+    `reasoning_tokens` of `output_tokens`."""
+
+    run: str
+    at: float
+    team: str
+    channel: str
+    person: str
+    assistant: str
+    model: str
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryItem:
+    """One item of a conversation that Bobbin keeps itself (backend `local`). `exchange` groups what was asked and
+    answered together, by the run's id; `item` is JSON, as the API takes it."""
+
+    thread: str
+    seq: int
+    exchange: str
+    item: str
 
 
 class Scope(StrEnum):
@@ -224,3 +294,33 @@ class Storage(Protocol):
 
     async def replied(self, thread: ThreadKey) -> frozenset[str]:
         """The `ts` of every message that the thread's runs are known to have written."""
+
+    # Tool calls
+
+    async def add_calls(self, calls: Sequence[RunCall]) -> None:
+        """Keep the calls that a run waits for; one that is known stays as it is."""
+
+    async def run_calls(self, run_id: str) -> Sequence[RunCall]:
+        """A run's calls, in order of leg, and within one as they were wanted."""
+
+    async def update_call(self, call: RunCall) -> None:
+        """Keep a call's state, output and what was asked; ignored once it is answered."""
+
+    async def decide_call(self, run_id: str, call_id: str, approved: bool, decided_by: str) -> bool:
+        """Keep the decision on a call that was asked for. Returns False where it was decided before, or is over."""
+
+    # Usage
+
+    async def add_usage(self, usage: Usage) -> None:
+        """Keep what a run used; a second time for the same run adds to the first."""
+
+    async def usage(self, since: float) -> Sequence[Usage]:
+        """What every run since then (seconds since the epoch) used, oldest first."""
+
+    # Conversations that Bobbin keeps itself
+
+    async def add_items(self, items: Sequence[HistoryItem]) -> None:
+        """Keep items of a conversation; one that is known (thread and seq) stays as it is."""
+
+    async def items(self, thread: str) -> Sequence[HistoryItem]:
+        """A conversation, oldest item first."""

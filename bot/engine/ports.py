@@ -5,20 +5,40 @@ Everything here is a frozen record or a Protocol. Slack's and the backends' own 
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
-from storage.base import Post, PostKind, ReplyMessage, Run, RunStatus, Scope, Storage, Thread, ThreadKey
+from storage.base import (
+    Post,
+    PostFile,
+    PostKind,
+    ReplyMessage,
+    Run,
+    RunStatus,
+    Scope,
+    Storage,
+    Thread,
+    ThreadKey,
+    Usage,
+)
 
 __all__ = [
+    "Ability",
     "Answered",
     "Arrival",
     "Assistant",
+    "Attachment",
     "Backend",
+    "CallsWanted",
     "Check",
     "Ending",
+    "FileMade",
+    "HostedMcp",
     "Message",
     "Notices",
     "Post",
+    "PostFile",
     "PostKind",
     "Recovery",
     "Replies",
@@ -34,11 +54,21 @@ __all__ = [
     "Scheduler",
     "Scope",
     "Storage",
+    "Source",
+    "Sources",
     "SuggestedPrompt",
+    "Task",
+    "TaskStatus",
     "TextDelta",
     "TextDone",
     "Thread",
     "ThreadKey",
+    "ToolCall",
+    "ToolOutput",
+    "ToolScene",
+    "ToolSpec",
+    "Toolbox",
+    "Usage",
     "Workspace",
 ]
 
@@ -61,11 +91,46 @@ class SuggestedPrompt:
 
 
 @dataclass(frozen=True, slots=True)
+class HostedMcp:
+    """An MCP server that the model's provider calls. `allowed_tools` empty means all of them; `approval` is whether
+    each call is asked for in the thread first."""
+
+    label: str
+    url: str
+    allowed_tools: tuple[str, ...] = ()
+    approval: bool = True
+
+
+class Ability(StrEnum):
+    """What an assistant's file can ask for and not every backend can carry (docs/backends.md)."""
+
+    CODE_INTERPRETER = "code_interpreter"
+    FILE_SEARCH = "file_search"
+    WEB_SEARCH = "web_search"
+    IMAGE_GENERATION = "image_generation"
+    HOSTED_MCP = "hosted_mcp"
+    FUNCTIONS = "functions"  # function tools and MCP servers of Bobbin's own
+    TEMPERATURE = "temperature"
+    TOP_P = "top_p"
+    REASONING_EFFORT = "reasoning_effort"
+    REASONING_SUMMARY = "reasoning_summary"
+    RESPONSE_FORMAT = "response_format"
+    TOOL_CHOICE = "tool_choice"
+    MAX_OUTPUT_TOKENS = "max_output_tokens"
+    TRUNCATION = "truncation"
+    FALLBACK_MODELS = "fallback_models"
+    MODERATION = "moderation"
+
+
+@dataclass(frozen=True, slots=True)
 class Assistant:
     """Who answers. Belongs to Bobbin, not to a vendor; `key` is the file's name.
 
-    `tools` names hosted tools (code_interpreter, ...). `temperature` and `reasoning_effort` are left out of
-    requests where they are None, because models differ in what they accept.
+    `tools` names hosted tools (code_interpreter, ...) and function tools; `files` are paths for file search;
+    `mcp_servers` names servers of Bobbin's own, `hosted_mcp` has those that the provider calls. `approval` are
+    patterns of tool names that are asked for in the thread first, by the asker or the Slack users in `approvers`.
+    Settings that are None are left out of requests, because models differ in what they accept. `response_format` is
+    text, json_object, or a JSON schema with its name.
     """
 
     key: str
@@ -74,10 +139,33 @@ class Assistant:
     model: str
     description: str = ""
     tools: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
+    mcp_servers: tuple[str, ...] = ()
+    hosted_mcp: tuple[HostedMcp, ...] = ()
+    approval: tuple[str, ...] = ()
+    approvers: tuple[str, ...] = ()
     temperature: float | None = None
+    top_p: float | None = None
     reasoning_effort: str | None = None
+    reasoning_summary: bool = False
+    response_format: str | Mapping[str, Any] | None = None
+    tool_choice: str | None = None
+    max_output_tokens: int | None = None
+    truncation: Literal["auto", "disabled"] | None = None
+    fallback_models: tuple[str, ...] = ()
+    moderation: bool = False
     suggested_prompts: tuple[SuggestedPrompt, ...] = ()
     icon: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file of a post, downloaded: `path` is where it is for as long as its run lasts, `size` its bytes."""
+
+    name: str
+    media_type: str
+    size: int
+    path: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +175,48 @@ class Message:
     id: str
     role: Literal["user", "assistant"]
     text: str
+    files: tuple[Attachment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A function that the model may call: `parameters` is the JSON schema of its arguments."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """The model wants a tool called. `arguments` is JSON, as the model wrote it. With `server`, the call is the
+    provider's own (hosted MCP) and only its approval is wanted."""
+
+    id: str
+    name: str
+    arguments: str
+    server: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutput:
+    """What the model is told of a call: `text`, an error's words where it `failed`. `approved` is the answer where
+    only an approval was wanted."""
+
+    call: str
+    text: str
+    failed: bool = False
+    approved: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolScene:
+    """Where a tool is called: it may act for the asker, and see what the asker may see."""
+
+    thread: ThreadKey
+    asker: str
+    surface: str
+    assistant: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +238,12 @@ class RunRequest:
     attempt: int = 1
     backend_run: str | None = None
     cursor: int | None = None
+    #: The functions that this assistant may call.
+    functions: tuple[ToolSpec, ...] = ()
+    #: What the calls of the last CallsWanted came to: then the run goes on from there, and `messages` are known.
+    outputs: tuple[ToolOutput, ...] = ()
+    #: Where files that the run makes are put; it is emptied when the run is over.
+    folder: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +269,73 @@ class TextDone:
     text: str
 
 
+class TaskStatus(StrEnum):
+    """Slack's words for a task in a stream (https://docs.slack.dev/ai/developing-agents)."""
+
+    IN_PROGRESS = "in_progress"
+    COMPLETE = "complete"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A tool is at work: `title` says what it does, `details` with what, `output` what came of it. One `id` is
+    told several times; what is said later replaces what was said before."""
+
+    id: str
+    title: str
+    status: TaskStatus
+    details: str = ""
+    output: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What an answer rests on: a file's name, or a web page's title and URL. Its number in the text is its place in
+    Sources, from 1."""
+
+    title: str
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """All that the answer cites so far, in order of number."""
+
+    sources: tuple[Source, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FileMade:
+    """The run made a file, which lies at `path` in the request's folder."""
+
+    name: str
+    path: Path
+    media_type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallsWanted:
+    """The last event where the run waits for tools: `run` is called again with their `outputs`. Usage so far is the
+    server's count, where it says so now and not again at the end."""
+
+    calls: tuple[ToolCall, ...]
+    usage: Mapping[str, int] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class RunEnded:
-    """The last event of every run. `reason` is a sentence for the person where the run did not complete."""
+    """The last event of every run. `reason` is a sentence for the person where the run did not complete. `usage`
+    counts input_tokens, cached_tokens (a part of the input), output_tokens and reasoning_tokens (a part of the
+    output), as far as the server says; `model` is the one that answered."""
 
     status: RunStatus
     reason: str | None = None
     usage: Mapping[str, int] = field(default_factory=dict)
+    model: str | None = None
 
 
-RunEvent = RunStarted | TextDelta | TextDone | RunEnded
+RunEvent = RunStarted | TextDelta | TextDone | Task | Sources | FileMade | CallsWanted | RunEnded
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +352,15 @@ class Backend(Protocol):
     name: str
     #: The longest message it takes, in characters.
     message_limit: int
+    #: What it can carry; an assistant that wants more is refused at the start.
+    abilities: frozenset[Ability]
+
+    def file_problem(self, assistant: Assistant, name: str, media_type: str, size: int) -> str | None:
+        """Why a file of a post cannot be used with this assistant: a part of a sentence, such as "archives need the
+        code interpreter". None where it can. `size` is in bytes."""
+
+    async def transcribe(self, audio: Attachment) -> str:
+        """What is said in a recording. Raises BackendError, BackendUnsupported where there is no such service."""
 
     async def create_thread(self, key: ThreadKey, history: Sequence[Message]) -> str:
         """Make a backend thread that begins with `history`. Returns its id."""
@@ -166,13 +368,15 @@ class Backend(Protocol):
     def run(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
         """Forward the messages, start the run and follow it to its end.
 
-        The last event is RunEnded, unless an error is raised. ThreadGone and ContextOverflow are raised before
-        anything of the answer was yielded. Text is yielded as deltas; a TextDone corrects what they missed.
+        The last event is RunEnded, or CallsWanted where tools have to be called first, unless an error is raised.
+        ThreadGone and ContextOverflow are raised before anything of the answer was yielded. Text is yielded as
+        deltas; a TextDone corrects what they missed, and each call of `run` counts its own text only.
         Closing the generator lets go of the run's stream.
         """
 
     async def cancel(self, request: RunRequest) -> None:
-        """End a run that was started, if it is still going. Never raises for one that has ended."""
+        """End a run that was started, if it is still going, and leave no call of a tool unanswered. Never raises for
+        one that has ended."""
 
     async def check(self, models: Sequence[str]) -> Sequence[Check]:
         """Whether the server is there, accepts the key, and has these models. Raises nothing."""
@@ -200,6 +404,24 @@ class Ending:
 
 #: The ending of a run that went well.
 Answered = Ending()
+
+
+class Toolbox(Protocol):
+    """Function tools and MCP servers of Bobbin's own."""
+
+    async def functions(self, assistant: Assistant) -> tuple[ToolSpec, ...]:
+        """What this assistant may call. A server that is down is left out, and logged."""
+
+    def needs_approval(self, assistant: Assistant, call: ToolCall) -> bool:
+        """Whether people are asked before this call is made."""
+
+    def repeatable(self, call: ToolCall) -> bool:
+        """Whether a call of which nobody knows whether it was carried out may be made again."""
+
+    async def call(self, call: ToolCall, scene: ToolScene) -> ToolOutput:
+        """Call a tool. Raises nothing: a tool that fails, takes too long or says too much is told to the model."""
+
+    async def close(self) -> None: ...
 
 
 class Reply(Protocol):
