@@ -12,13 +12,14 @@ from bot.errors import CommandError
 from bot.listeners.afterwards import Afterwards
 from bot.listeners.commands import now
 from bot.listeners.pickers import CHOOSE, RESET, assistant_picker
-from bot.render.notices import RETRY, escape
+from bot.render.messages import STOP
+from bot.render.notices import RETRY, SlackNotices, escape
 
 #: Message shortcuts (manifest.yml names them too).
 RESET_SHORTCUT, SWITCH_SHORTCUT = "reset_thread", "switch_assistant"
 
 
-def register(app: AsyncApp, intake: Intake, words: Commands, afterwards: Afterwards) -> None:
+def register(app: AsyncApp, intake: Intake, words: Commands, notices: SlackNotices, afterwards: Afterwards) -> None:
     async def choose(ack: AsyncAck, body: dict[str, Any], respond: AsyncRespond) -> None:
         try:
             answer = await words.use(_place(body), body["actions"][0]["selected_option"]["value"])
@@ -38,9 +39,16 @@ def register(app: AsyncApp, intake: Intake, words: Commands, afterwards: Afterwa
         again = await intake.retry(str(body["actions"][0]["value"]))
         await ack()
         if again:
-            afterwards(respond(text=f"Tried again by <@{body['user']['id']}>.", replace_original=True))
+            place, message = _place(body), body["message"]
+            afterwards(notices.retried(place.channel, str(message["ts"]), place.person))
         else:
             afterwards(respond(text="That was tried again already.", replace_original=False))
+
+    async def stop(ack: AsyncAck, body: dict[str, Any], respond: AsyncRespond) -> None:
+        stopped = intake.stop_run(str(body["actions"][0]["value"]))
+        await ack()
+        if not stopped:
+            afterwards(respond(text="This answer has ended already.", replace_original=False))
 
     async def reset_shortcut(ack: AsyncAck, body: dict[str, Any], respond: AsyncRespond) -> None:
         answer = await words.reset(_thread(body), now())
@@ -57,6 +65,7 @@ def register(app: AsyncApp, intake: Intake, words: Commands, afterwards: Afterwa
     app.action(CHOOSE)(choose)
     app.action(RESET)(reset)
     app.action(RETRY)(retry)
+    app.action(STOP)(stop)
     app.message_shortcut(RESET_SHORTCUT)(reset_shortcut)
     app.message_shortcut(SWITCH_SHORTCUT)(switch_shortcut)
 
