@@ -25,10 +25,11 @@ lint: setup
 types: setup
 	.venv/bin/mypy
 
-# Two hundred kills of a real Bobbin, and a hundred interleavings of all that can happen to one, for each backend:
-# many minutes. Short forms of both are part of `make test`.
+# Two hundred kills of a real Bobbin, fifty answers at once under Slack's limits, and a hundred interleavings of all that
+# can happen, for each backend: many minutes. Short forms of the first and the last are part of `make test`.
 chaos: setup
 	@PYTHONPATH=. .venv/bin/python bench/chaos.py
+	@.venv/bin/python bench/storm.py
 	PROMISES_EXAMPLES=100 .venv/bin/pytest tests/test_promises.py
 
 # What Bobbin adds to the model's own time, as ratios.

@@ -36,6 +36,7 @@ async def half_an_answer(house: House) -> str:
     return ts
 
 
+@pytest.mark.parametrize("backend", ["assistants"])
 async def test_an_outage_of_slack_in_mid_answer_loses_nothing(house: House) -> None:
     """It lasts longer than a handful of repetitions."""
     gate = asyncio.Event()

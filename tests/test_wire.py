@@ -90,6 +90,7 @@ async def test_slow_slack_calls_delay_the_answer_and_change_nothing(house: House
         assert await house.answers(ts, timeout=30) == ["word " * 40 + "end."]
 
 
+@pytest.mark.parametrize("backend", ["assistants"])
 async def test_a_half_open_connection_to_slack_ends_in_time_and_the_answer_is_whole(house: House) -> None:
     """The call that hangs is given up after the session's timeout; what it should have shown is shown all the same."""
     gate = asyncio.Event()

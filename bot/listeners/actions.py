@@ -72,7 +72,7 @@ def register(app: AsyncApp, intake: Intake, words: Commands, notices: SlackNotic
 
 def _place(body: dict[str, Any], thread: ThreadKey | None = None) -> Place:
     """Where somebody clicked; a picker for one thread carries its ts in the block's id."""
-    team, channel = str(body["team"]["id"]), str(body["channel"]["id"])
+    team, channel = _team(body), str(body["channel"]["id"])
     if thread is None and body.get("actions"):
         kind, _, ts = str(body["actions"][0].get("block_id") or "").partition(":")
         thread = ThreadKey(team, channel, ts) if kind == "thread" else None
@@ -82,4 +82,9 @@ def _place(body: dict[str, Any], thread: ThreadKey | None = None) -> Place:
 def _thread(body: dict[str, Any]) -> ThreadKey:
     """The thread of the message that a shortcut was used on."""
     message = body["message"]
-    return ThreadKey(str(body["team"]["id"]), str(body["channel"]["id"]), message.get("thread_ts") or message["ts"])
+    return ThreadKey(_team(body), str(body["channel"]["id"]), message.get("thread_ts") or message["ts"])
+
+
+def _team(body: dict[str, Any]) -> str:
+    """The workspace; an app that is installed for a whole organisation gets none under `team`."""
+    return str((body.get("team") or {}).get("id") or body["user"].get("team_id") or "")
