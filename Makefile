@@ -1,4 +1,5 @@
-# `make playground` tries Bobbin out, `make test` checks it. Both set up `.venv` first, from uv.lock.
+# `make playground` (PORT=8066 for another port) tries Bobbin out, `make test` checks it. Both set up `.venv` first, from
+# uv.lock.
 
 # The first interpreter on PATH that is new enough; `make PYTHON=...` names another.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
@@ -12,7 +13,7 @@ export UV_PYTHON_DOWNLOADS := never
 setup: .venv/.locked
 
 playground: setup
-	@.venv/bin/bobbin playground
+	@.venv/bin/bobbin playground $(if $(filter command line,$(origin PORT)),--port $(PORT))
 
 test: lint types
 	.venv/bin/pytest
@@ -24,9 +25,12 @@ lint: setup
 types: setup
 	.venv/bin/mypy
 
-# Two hundred kills of a real Bobbin, some minutes long; a short form is part of `make test`.
+# Two hundred kills of a real Bobbin, fifty answers at once under Slack's limits, and a hundred interleavings of all that
+# can happen, for each backend: many minutes. Short forms of the first and the last are part of `make test`.
 chaos: setup
 	@PYTHONPATH=. .venv/bin/python bench/chaos.py
+	@.venv/bin/python bench/storm.py
+	PROMISES_EXAMPLES=100 .venv/bin/pytest tests/test_promises.py
 
 # What Bobbin adds to the model's own time, as ratios.
 bench: setup

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -41,6 +42,8 @@ _log = structlog.get_logger()
 
 #: Seconds for one call to Slack's Web API.
 _SLACK_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
+#: Seconds, besides its grace, that an earlier Bobbin has to let go of the database.
+_HANDOVER = 5.0
 #: Seconds between the words of the playground's own answers, so that one sees them arrive.
 _TYPING = 0.03
 
@@ -55,7 +58,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
     settings.check_for_serving()
     assistants = load_assistants(settings.bobbin_assistants, settings.bobbin_default_assistant)
     async with AsyncExitStack() as stack:
-        storage: Storage = await SqliteStorage.open(settings.database_url)
+        storage: Storage = await SqliteStorage.open(settings.database_url, owner_wait=settings.bobbin_grace + _HANDOVER)
         stack.push_async_callback(storage.close)
         backend: Backend = connect_backend(settings)
         stack.push_async_callback(backend.close)
@@ -87,7 +90,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         app = bolt_app(settings, session, identity)
         afterwards = Afterwards()
         stack.push_async_callback(afterwards.close)
-        listeners.register(app, intake, commands, assistants, governor, afterwards, bot_user)
+        listeners.register(app, intake, commands, assistants, governor, notices, afterwards, bot_user)
         where = await stack.enter_async_context(_reached(app, settings))
         left = await intake.take_up()
         _log.info("bobbin-started", backend=backend.name, assistants=len(assistants.all()), taken_up=left, by=where)
@@ -119,7 +122,7 @@ async def identify(slack: AsyncWebClient) -> AsyncSlackResponse:
             "app's page at api.slack.com/apps."
         ) from error
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise SettingsError(f"SLACK_API_URL: {slack.base_url} cannot be reached ({error}).") from error
+        raise SettingsError(_unreachable(slack, error)) from error
 
 
 def bolt_app(settings: Settings, session: aiohttp.ClientSession, identity: AsyncSlackResponse) -> AsyncApp:
@@ -129,10 +132,12 @@ def bolt_app(settings: Settings, session: aiohttp.ClientSession, identity: Async
 
     return AsyncApp(
         name="bobbin",
+        # One of Bolt's own names, whose talk bot/log.py turns down.
+        logger=logging.getLogger("slack_bolt.app"),
         client=slack_client(settings, session, None),
         authorize=authorize,
-        signing_secret="" if settings.socket_mode else settings.signing_secret,
-        request_verification_enabled=not settings.socket_mode,
+        # listeners/http.py does it, before the body is read.
+        request_verification_enabled=False,
         process_before_response=True,
         raise_error_for_unhandled_request=True,
         attaching_conversation_kwargs_enabled=False,
@@ -143,7 +148,7 @@ def bolt_app(settings: Settings, session: aiohttp.ClientSession, identity: Async
 async def _reached(app: AsyncApp, settings: Settings) -> AsyncIterator[str]:
     """Open the way by which Slack reaches the app, and close it first when stopping."""
     if not settings.socket_mode:
-        async with serve_http(app, settings.port) as url:
+        async with serve_http(app, settings.signing_secret, settings.port) as url:
             yield url
         return
     # Asked for by ourselves, because the SDK's client would go on asking for ever with a token that Slack refuses.
@@ -167,8 +172,17 @@ async def open_socket_mode(slack: AsyncWebClient, app_token: str) -> str:
             "connections:write, and switch Socket Mode on, at api.slack.com/apps."
         ) from error
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise SettingsError(f"SLACK_API_URL: {slack.base_url} cannot be reached ({error}).") from error
+        raise SettingsError(_unreachable(slack, error)) from error
     return str(response["url"])
+
+
+def _unreachable(slack: AsyncWebClient, error: Exception) -> str:
+    why = "no answer in time" if isinstance(error, TimeoutError) else str(error)
+    return f"SLACK_API_URL: {slack.base_url} cannot be reached ({why}); check it, and the network."
+
+
+def _why(error: OSError) -> str:
+    return os.strerror(error.errno or 0).lower()
 
 
 @asynccontextmanager
@@ -182,14 +196,18 @@ async def playing(port: int, folder: Path) -> AsyncIterator[str]:
     from bot.playground.slack import LocalSlack
 
     chosen = load_settings()
-    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+    try:
+        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"--folder: {folder} cannot be used ({_why(error)}); choose another.") from error
     async with AsyncExitStack() as stack:
         slack = LocalSlack(port=port, manifest=manifest(), state_file=folder / "slack.json")
         try:
             await stack.enter_async_context(slack)
         except OSError as error:
             raise SettingsError(
-                f"--port: {port} cannot be used ({os.strerror(error.errno or 0).lower()}); choose another."
+                f"port {port} cannot be used ({_why(error)}); choose another: make playground PORT=8066, or "
+                "bobbin playground --port 8066."
             ) from error
         overrides: dict[str, Any] = {
             "slack_bot_token": slack.bot_token,

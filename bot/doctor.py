@@ -1,5 +1,7 @@
 """`bobbin doctor`: what is wrong, and what to do, before a person in Slack finds out."""
 
+import os
+import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +48,8 @@ async def _findings() -> AsyncIterator[Finding]:
         yield Finding(False, "settings", error.sentence)
         return
     yield Finding(True, "settings", f"backend {settings.bobbin_backend}, {_way_in(settings)}")
+    if not settings.socket_mode:
+        yield await _port(settings.port)
     yield await _database(settings)
     assistants = _assistants(settings)
     if isinstance(assistants, Finding):
@@ -62,6 +66,31 @@ async def _findings() -> AsyncIterator[Finding]:
 
 def _way_in(settings: Settings) -> str:
     return "Socket Mode" if settings.socket_mode else f"HTTP on port {settings.port}"
+
+
+async def _port(port: int) -> Finding:
+    with socket.socket() as probe:
+        # As a server does it: a port that was left a moment ago is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError as error:
+            if await _healthy(port):
+                return Finding(True, "port", f"{port} is served by a running Bobbin")
+            why = os.strerror(error.errno or 0).lower()
+            return Finding(False, "port", f"{port} cannot be used ({why}); set PORT to another")
+    return Finding(True, "port", f"{port} is free")
+
+
+async def _healthy(port: int) -> bool:
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session,
+            session.get(f"http://127.0.0.1:{port}/healthz") as answer,
+        ):
+            return answer.status == 200
+    except (aiohttp.ClientError, TimeoutError):
+        return False
 
 
 async def _database(settings: Settings) -> Finding:

@@ -33,11 +33,13 @@ class CommandError(BobbinError):
 
 
 class SlackRefused(BobbinError):
-    """Slack does not take what Bobbin sends; `code` is Slack's error name."""
+    """Slack does not take what Bobbin sends; `code` is Slack's error name. `passing` says that Slack was not there to
+    say so, and may be later."""
 
-    def __init__(self, sentence: str, code: str) -> None:
+    def __init__(self, sentence: str, code: str, *, passing: bool = False) -> None:
         super().__init__(sentence)
         self.code = code
+        self.passing = passing
 
 
 class StoppedByUser(BobbinError):

@@ -20,7 +20,7 @@ _ADVICE = {
     "OPENAI_BASE_URL": "a URL such as https://api.openai.com/v1",
     "BOBBIN_BACKEND": "one of: responses, assistants",
     "PORT": "a port number from 1 to 65535",
-    "DATABASE_URL": "sqlite:///bobbin.db, or sqlite:////absolute/path/bobbin.db",
+    "DATABASE_URL": "sqlite:///bobbin.db, or sqlite:////absolute/path/bobbin.db (no other database yet)",
     "BOBBIN_RUN_TIMEOUT": "seconds, from 1 to 86400",
     "BOBBIN_GRACE": "seconds, from 0 to 3600",
     "BOBBIN_BACKGROUND": "true or false",
@@ -95,6 +95,8 @@ class Settings(BaseSettings):
                 "SLACK_APP_TOKEN is missing (for Socket Mode: "
                 f"{_ADVICE['SLACK_APP_TOKEN']}), or set SLACK_SIGNING_SECRET to be reached over HTTP."
             )
+        else:
+            _ = self.signing_secret
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -104,15 +106,15 @@ def load_settings(**overrides: Any) -> Settings:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0]).upper()
-        raise SettingsError(
-            f"{name} is wrong ({first['msg'].lower()}): {_ADVICE.get(name, 'see the README')}."
-        ) from None
+        raise SettingsError(f"{name} is wrong: {_ADVICE.get(name, first['msg'])}.") from None
+    except (UnicodeDecodeError, OSError) as error:
+        raise SettingsError(f".env cannot be read ({error}); save it as UTF-8, readable for Bobbin.") from error
 
 
 def _token(name: str, value: SecretStr | None, prefixes: tuple[str, ...]) -> str:
     if value is None:
         raise SettingsError(f"{name} is missing: {_ADVICE[name]}.")
     token = value.get_secret_value().strip()
-    if not token.startswith(prefixes) or not token.isprintable():
+    if not token or not token.startswith(prefixes) or not (token.isascii() and token.isprintable()):
         raise SettingsError(f"{name} is wrong: {_ADVICE[name]}.")
     return token

@@ -246,7 +246,8 @@ class Storage(Protocol):
         """Point a thread (created where it is new) at a backend's thread."""
 
     async def reset_thread(self, key: ThreadKey, forgotten_before: str) -> Thread | None:
-        """Unmap the backend thread. Returns the thread as it was before, None where it is unknown."""
+        """Unmap the backend thread, and drop what waits only to be read. Returns the thread as it was before, None
+        where it is unknown."""
 
     async def choose_for_thread(self, key: ThreadKey, assistant: str | None) -> None:
         """The thread's own assistant (the thread is created where it is new)."""

@@ -11,6 +11,9 @@ _RUN = (
 _OF_THREAD = "team = :team AND channel = :channel AND thread_ts = :thread_ts"
 _OF_POST = "team = :team AND channel = :channel AND ts = :ts"
 
+#: SQLite's own catalogue.
+TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' LIMIT 1"
+HAS_SCHEMA_VERSION = "SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'schema_version'"
 ADD_SCHEMA_VERSION = "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY)"
 VERSION = "SELECT MAX(version) FROM schema_version"
 KEEP_VERSION = "INSERT INTO schema_version (version) VALUES (:version)"
@@ -34,6 +37,10 @@ EDIT_POST = f"""
 """
 DROP_POST = f"""
     UPDATE posts SET state = 'dropped', text = '' WHERE {_OF_POST} AND state = 'waiting' RETURNING thread_ts
+"""
+DROP_CONTEXT = f"""
+    UPDATE posts SET state = 'dropped', text = ''
+    WHERE {_OF_THREAD} AND state = 'waiting' AND kind = 'context' AND ts <= :forgotten_before
 """
 WAITING_POSTS = f"SELECT {_POST} FROM posts WHERE {_OF_THREAD} AND state = 'waiting' ORDER BY ts"
 FINISH_POST = f"UPDATE posts SET state = 'done', text = '' WHERE {_OF_POST}"
@@ -92,8 +99,8 @@ UNFINISHED_RUN = f"SELECT {_RUN} FROM runs WHERE {_OF_THREAD} AND ended_at IS NU
 RUN = f"SELECT {_RUN} FROM runs WHERE id = :id"
 RUN_POSTS = f"SELECT {_POST} FROM posts WHERE run = :id ORDER BY ts"
 UPDATE_RUN = """
-    UPDATE runs SET status = :status, backend_thread = :backend_thread, backend_run = :backend_run, cursor = :cursor,
-        attempt = :attempt
+    UPDATE runs SET status = :status, backend = :backend, backend_thread = :backend_thread,
+        backend_run = :backend_run, cursor = :cursor, attempt = :attempt
     WHERE id = :id AND ended_at IS NULL
 """
 END_RUN = """

@@ -1,6 +1,7 @@
 """Storage in one SQLite file, through aiosqlite."""
 
 import asyncio
+import fcntl
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -34,8 +35,8 @@ _BUSY_TIMEOUT = 5.0
 #: FULL: a post of which Slack was told "received" outlives a power cut too. secure_delete: text that is forgotten
 #: does not stay in the file's unused bytes (https://www.sqlite.org/pragma.html).
 _PRAGMAS = ("synchronous = FULL", "foreign_keys = ON", "secure_delete = ON")
-#: Seconds between two attempts at what SQLite does not wait for by itself.
-_BUSY_PAUSE = 0.02
+#: Seconds between two attempts at what SQLite does not wait for by itself, and at another process's lock file.
+_BUSY_PAUSE, _OWNER_PAUSE = 0.02, 0.2
 #: What SQLite's result codes (https://www.sqlite.org/rescode.html) mean for the person who runs Bobbin.
 _REASONS = {
     sqlite3.SQLITE_BUSY: "another program keeps it locked; end that program, or give each its own file",
@@ -51,26 +52,33 @@ class SqliteStorage:
     """One connection. aiosqlite runs statements of different tasks in between each other, so a lock holds a
     transaction's together."""
 
-    def __init__(self, connection: aiosqlite.Connection, name: str) -> None:
+    def __init__(self, connection: aiosqlite.Connection, name: str, owned: int | None = None) -> None:
+        """`owned` is the descriptor of the lock file that keeps other processes away."""
         self._connection = connection
         self._name = name
+        self._owned = owned
         self._lock = asyncio.Lock()
         self._closed = False
 
     @classmethod
-    async def open(cls, url: str, *, busy_timeout: float = _BUSY_TIMEOUT) -> "SqliteStorage":
+    async def open(
+        cls, url: str, *, busy_timeout: float = _BUSY_TIMEOUT, owner_wait: float | None = None
+    ) -> "SqliteStorage":
         """Open (or make) the database of a `sqlite:///path` URL and bring its schema up to date.
 
-        `busy_timeout` is how many seconds to wait for another process's lock. Raises StorageError: no folder, not
-        writable, not a database, damaged, locked, or from a newer Bobbin.
+        `busy_timeout` is how many seconds to wait for another process's transaction. With `owner_wait` the database
+        is this process's alone among those that ask so: two that answer from one file would answer twice. It is how
+        many seconds to wait for the one before. Raises StorageError: no folder, not writable, not a database,
+        damaged, locked, owned, or from a newer Bobbin.
         """
         name = url.removeprefix(_SCHEME)
         if not url.startswith(_SCHEME) or not name:
             raise StorageError(f"DATABASE_URL: {url} is not of the form sqlite:///bobbin.db.")
         if name != _MEMORY:
             await asyncio.to_thread(_check_place, Path(name))
+        owned = await _own(name, owner_wait) if owner_wait is not None and name != _MEMORY else None
         with _explained(name):
-            storage = cls(await aiosqlite.connect(name, timeout=busy_timeout, isolation_level=None), name)
+            storage = cls(await aiosqlite.connect(name, timeout=busy_timeout, isolation_level=None), name, owned)
         try:
             await storage._prepare(busy_timeout)
         except BaseException:
@@ -83,6 +91,9 @@ class SqliteStorage:
         async with self._lock:
             self._closed = True
             await self._connection.close()
+            if self._owned is not None:
+                os.close(self._owned)
+                self._owned = None
 
     # Posts
 
@@ -122,7 +133,9 @@ class SqliteStorage:
     async def reset_thread(self, key: ThreadKey, forgotten_before: str) -> Thread | None:
         async with self._transaction() as execute:
             rows = await execute(queries.THREAD, thread_values(key))
-            await execute(queries.RESET_THREAD, {**thread_values(key), "forgotten_before": forgotten_before})
+            values = {**thread_values(key), "forgotten_before": forgotten_before}
+            await execute(queries.RESET_THREAD, values)
+            await execute(queries.DROP_CONTEXT, values)
         return Thread(key, *rows[0]) if rows else None
 
     async def choose_for_thread(self, key: ThreadKey, assistant: str | None) -> None:
@@ -199,6 +212,10 @@ class SqliteStorage:
             await self._write_ahead(busy_timeout)
         for pragma in _PRAGMAS:
             await self._read(f"PRAGMA {pragma}", {})
+        if await self._read(queries.TABLES, {}) and not await self._read(queries.HAS_SCHEMA_VERSION, {}):
+            raise StorageError(
+                f"DATABASE_URL: {self._name} is another program's database; point it at a file of Bobbin's own."
+            )
         known = await asyncio.to_thread(lambda: tuple(migrations()))
         await migrate(known, database=self._name, read=self._read, transaction=self._transaction)
 
@@ -253,6 +270,29 @@ class SqliteStorage:
             raise StorageError(f"{self._name} is closed: Bobbin is stopping.")
         with _explained(self._name):
             yield
+
+
+async def _own(name: str, wait: float) -> int:
+    """Take the lock beside a database, which the operating system lets go of with the process. Returns its
+    descriptor. Raises StorageError."""
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + wait
+    descriptor = os.open(f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if clock() < deadline:
+                await asyncio.sleep(_OWNER_PAUSE)
+                continue
+            os.close(descriptor)
+            raise StorageError(
+                f"DATABASE_URL: another Bobbin answers from {name}; end that one, or give each a file of its own."
+            ) from None
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
 
 
 def _check_place(path: Path) -> None:

@@ -193,6 +193,23 @@ async def test_without_streaming_it_posts_and_updates(house: House, code: str) -
     assert house.slack.sessions[(general, ts)] == "active"
 
 
+async def test_where_slack_has_no_stop_of_its_own_an_answer_carries_a_button(house: House) -> None:
+    house.slack.faults.add(method="chat.startStream", error="unknown_method", times=None)
+    gate = asyncio.Event()
+    house.brain(lambda _: "One two three four five six.", gate=gate, open_words=4)
+    general = house.slack.channels["general"].id
+    async with house.bobbin():
+        ts = await house.ask("count")
+        await house.slack.wait_for(lambda slack: bot_messages(slack, general, ts))
+        [message] = bot_messages(house.slack, general, ts)
+        assert message["blocks"][-1]["elements"][0]["text"]["text"] == "Stop"
+        await house.slack.click("grace", general, message["ts"], "stop_run")
+        said = await house.answers(ts, 2)
+    assert said == ["One two three four", "Stopped."]
+    [message, _] = bot_messages(house.slack, general, ts)
+    assert not message.get("blocks")  # nothing to press under what has ended
+
+
 async def test_an_answer_whose_stream_slack_has_ended_is_whole(house: House) -> None:
     """https://github.com/slackapi/python-slack-sdk/issues/1859"""
     gate = asyncio.Event()

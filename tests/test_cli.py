@@ -56,6 +56,10 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
         ({**_GOOD, "BOBBIN_DEFAULT_ASSISTANT": "nobody"}, "BOBBIN_DEFAULT_ASSISTANT"),
         ({**_GOOD, "DATABASE_URL": "sqlite:////nowhere/x.db"}, "DATABASE_URL: there is no folder"),
         ({**_GOOD, "SLACK_API_URL": "http://127.0.0.1:1/api/"}, "SLACK_API_URL: "),
+        ({**_GOOD, "SLACK_APP_TOKEN": "", "SLACK_SIGNING_SECRET": "  "}, "SLACK_SIGNING_SECRET is wrong"),
+        ({**_GOOD, "OPENAI_API_KEY": "   "}, "OPENAI_API_KEY is wrong"),
+        ({**_GOOD, "OPENAI_API_KEY": "sk\u2011typographic"}, "OPENAI_API_KEY is wrong"),
+        ({**_GOOD, "DATABASE_URL": "postgresql://x/y"}, "DATABASE_URL is wrong: sqlite:///bobbin.db"),
     ],
 )
 def test_a_wrong_setting_is_one_line_and_exit_code_2(run: Any, settings: dict[str, str], said: str) -> None:
@@ -74,6 +78,21 @@ def test_settings_are_read_from_a_file_too(run: Any, tmp_path: Path) -> None:
     code, _, err = run("serve")
     assert code == 2
     assert "OPENAI_API_KEY is missing" in err
+
+
+@pytest.mark.parametrize("command", ["serve", "playground"])
+def test_an_env_file_that_cannot_be_read_is_named(run: Any, tmp_path: Path, command: str) -> None:
+    (tmp_path / ".env").write_bytes("# für Slack\n".encode("latin-1"))
+    code, _, err = run(command)
+    assert code == 2
+    assert err.startswith("bobbin: .env cannot be read")
+    assert err.count("\n") == 1
+
+
+def test_a_playground_folder_that_is_none_is_one_line(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code, _, err = run("playground", "--port", "0", "--folder", "file")
+    assert (code, err) == (2, "bobbin: --folder: file cannot be used (file exists); choose another.\n")
 
 
 def test_an_invalid_assistant_names_its_line(run: Any, tmp_path: Path) -> None:
@@ -145,6 +164,31 @@ async def test_doctor_finds_all_well(house: House) -> None:
     assert any("model gpt-6.1-terra" in line for line in lines)
 
 
+async def test_doctor_looks_at_the_port_and_names_what_it_cannot_reach(house: House) -> None:
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))
+        taken.listen()
+        away = {
+            "SLACK_APP_TOKEN": "",
+            "SLACK_SIGNING_SECRET": "x",
+            "PORT": str(taken.getsockname()[1]),
+            "OPENAI_BASE_URL": "http://127.0.0.1:9/v1",
+        }
+        async with bobbin(house, "doctor", **away) as process:
+            out, _ = await process.communicate()
+    assert process.returncode == 1
+    wrong = [line for line in out.decode().splitlines() if line.startswith("not ok")]
+    assert any(f"port: {away['PORT']} cannot be used" in line for line in wrong)
+    assert any("http://127.0.0.1:9/v1/ cannot be reached" in line and "OPENAI_BASE_URL" in line for line in wrong)
+
+
+async def test_a_second_bobbin_on_one_database_is_refused(house: House) -> None:
+    async with house.bobbin(), bobbin(house, "serve", BOBBIN_GRACE="0") as process:
+        _, err = await process.communicate()
+    assert process.returncode == 2
+    assert b"another Bobbin answers from" in err
+
+
 async def test_doctor_names_missing_scopes_a_refused_app_token_and_an_unknown_model(tmp_path: Path) -> None:
     few: dict[str, Any] = {
         "oauth_config": {"scopes": {"bot": ["chat:write"]}},
@@ -174,7 +218,8 @@ async def test_a_refused_token_and_a_port_in_use_are_one_line(house: House) -> N
     async with bobbin(house, "serve", SLACK_APP_TOKEN="xapp-wrong") as process:
         _, err = await process.communicate()
     assert process.returncode == 2
-    assert err.splitlines()[-1].startswith(b"bobbin: SLACK_APP_TOKEN: Slack refused it")
+    assert err.startswith(b"bobbin: SLACK_APP_TOKEN: Slack refused it")
+    assert err.count(b"\n") == 1
     with socket.socket() as taken:
         taken.bind(("0.0.0.0", 0))
         taken.listen()

@@ -64,6 +64,15 @@ async def test_every_signed_event_is_acknowledged(house: House, http: dict[str, 
         assert (await post(http["port"], body, **signed(body)))[0] == 200
 
 
+@pytest.mark.parametrize("body", ["not json", "[]", '"x"', "\xff\xfe"])
+async def test_what_is_no_payload_is_refused_without_a_crash(house: House, http: dict[str, Any], body: str) -> None:
+    async with house.bobbin(**http):
+        assert (await post(http["port"], body, **signed(body)))[0] == 400
+        assert (await post(http["port"], body, **signed(body, secret="another")))[0] == 401
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        assert (await post(http["port"], "payload=xx", **signed("payload=xx"), **form))[0] == 400
+
+
 async def test_health_is_told(house: House, http: dict[str, Any]) -> None:
     url = f"http://127.0.0.1:{http['port']}/healthz"
     async with house.bobbin(**http), aiohttp.ClientSession() as session, session.get(url) as answer:

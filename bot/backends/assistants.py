@@ -9,7 +9,7 @@ from contextlib import aclosing
 import openai
 
 from bot.backends.assistant_runs import AssistantRuns, Stream
-from bot.backends.checks import check_models
+from bot.backends.checks import check_models, unreachable
 from bot.backends.definitions import Definitions
 from bot.backends.failures import check_lengths, once_answering, translated
 from bot.backends.limits import ASSISTANTS_MESSAGE
@@ -64,6 +64,8 @@ class AssistantsBackend:
         """Whether the server is there, accepts the key, speaks the protocol, and has these models."""
         try:
             await self._client.beta.assistants.list(limit=1)
+        except openai.APIConnectionError as error:
+            return [Check("backend assistants", unreachable(self._client, error))]
         except openai.APIError as error:
             return [Check("backend assistants", (await self._explained(error)).sentence)]
         return [Check("backend assistants", None), *await check_models(self._client, models)]
@@ -86,7 +88,7 @@ class AssistantsBackend:
             explained = await self._explained(error, request)
             raise (once_answering(explained) if answering else explained) from error
 
-    async def cancel(self, request: RunRequest) -> None:
+    async def cancel(self, request: RunRequest, shown: str = "") -> None:  # noqa: ARG002 - the thread keeps it itself
         try:
             run_id = await self._runs.find(request)
             if run_id is not None:

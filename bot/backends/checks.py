@@ -24,6 +24,13 @@ async def check_models(client: openai.AsyncOpenAI, models: Sequence[str]) -> lis
     return [Check(f"model {name}", _problem(name, ends, today)) for name in dict.fromkeys(models)]
 
 
+def unreachable(client: openai.AsyncOpenAI, error: openai.APIConnectionError) -> str:
+    """The sentence for an admin whose server does not answer."""
+    cause = error.__cause__ or error
+    why = "no answer in time" if isinstance(error, openai.APITimeoutError) else str(cause) or type(cause).__name__
+    return f"{client.base_url} cannot be reached ({why}); check OPENAI_BASE_URL, and the network."
+
+
 def _problem(name: str, ends: Mapping[str, str | None], today: datetime.date) -> str | None:
     if name not in ends:
         return unknown_model(name)

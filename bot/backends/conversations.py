@@ -41,9 +41,16 @@ class Conversations:
             # A conversation that nobody points at costs nothing and is never answered.
             repeatable=True,
         )
-        for start in range(CONVERSATION_ITEMS, len(items), CONVERSATION_ITEMS):
-            await self.add(conversation.id, items[start : start + CONVERSATION_ITEMS])
+        await self._add_all(conversation.id, items[CONVERSATION_ITEMS:])
         return conversation.id
+
+    async def say(self, conversation: str, messages: Sequence[Message]) -> None:
+        """Add messages, once. Raises ThreadLocked."""
+        await self._add_all(conversation, [item_of(message) for message in messages])
+
+    async def _add_all(self, conversation: str, items: Sequence[Any]) -> None:
+        for start in range(0, len(items), CONVERSATION_ITEMS):
+            await self.add(conversation, items[start : start + CONVERSATION_ITEMS])
 
     async def add(self, conversation: str, items: Sequence[Any]) -> None:
         """Add items, once. Raises ThreadLocked."""

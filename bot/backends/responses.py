@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 
 import openai
+from openai.types.conversations import Message as ConversationMessage
 
-from bot.backends.checks import check_models
+from bot.backends.checks import check_models, unreachable
 from bot.backends.conversations import Conversations, has_unanswered
 from bot.backends.failures import check_lengths, once_answering, translated
 from bot.backends.limits import RESPONSES_MESSAGE
@@ -30,15 +32,15 @@ _POLL = 1.0
 #: Seconds of silence after which a stream counts as broken. A response in the foreground ends with its stream, and a
 #: model may think for minutes without a word.
 _SILENCE = 600.0
-#: Stands before the newest item of the conversation, in place of a response's id, until there is one.
+#: Stands before the id of the item after which a run's items come.
 _AFTER = "after:"
 
 
 class ResponsesBackend:
     """An assistant is the instructions, model and tools that go with each run; switching needs nothing else.
 
-    A run's first RunStarted names the conversation's newest item: should the process die before the response's id is
-    known, the items after it tell whether there was a response.
+    A run's first RunStarted names the conversation's newest item, the second the response too: should the process die
+    before the response's id is known, the items after it tell whether there was a response.
     """
 
     name = "responses"
@@ -74,6 +76,8 @@ class ResponsesBackend:
             # Conversations cannot be listed, and one that is not there is no news.
             conversation = await self._client.conversations.create()
             await self._client.conversations.delete(conversation.id)
+        except openai.APIConnectionError as error:
+            return [Check(name, unreachable(self._client, error))]
         except openai.APIError as error:
             return [Check(name, (await self._explained(error)).sentence)]
         return [Check(name, None), *await check_models(self._client, models)]
@@ -100,40 +104,59 @@ class ResponsesBackend:
                 raise
             raise once_answering(error) from error
 
-    async def cancel(self, request: RunRequest) -> None:
-        if request.backend_run is None or _bookmark(request) is not None:
+    async def cancel(self, request: RunRequest, shown: str = "") -> None:
+        mark = _Mark.of(request)
+        if mark is None:
             return
         try:
-            await self._runs.cancel(request.backend_run)
+            if mark.response:
+                await self._runs.cancel(mark.response)
+            await self._keep_asked(request, mark.after, shown)
+        except openai.NotFoundError:
+            return  # with its conversation, the run is gone
         except openai.APIError as error:
             raise translated(error) from error
 
+    async def _keep_asked(self, request: RunRequest, after: str, shown: str) -> None:
+        """A response that is cancelled leaves nothing in its conversation, and people refer to what they asked."""
+        asked = _spoken(request)
+        newer = await self._conversations.items_after(request.backend_thread, after, messages=len(asked))
+        if asked and not any(isinstance(item, ConversationMessage) for item in newer):
+            answer = [Message("", "assistant", shown)] if shown.strip() else []
+            await self._conversations.say(request.backend_thread, [*asked, *answer])
+
     async def _events(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
-        messages = [message for message in request.messages if message.text.strip()]
+        messages = _spoken(request)
         earlier = await self._earlier(request, messages)
         if earlier is None:
             after = await self._conversations.last_item(request.backend_thread)
             yield RunStarted(_AFTER + after)
             if request.attempt > 1:
                 messages = await self._not_there_yet(request, messages)
-            earlier = self._runs.make(request, messages, after)
+            earlier = self._marked(self._runs.make(request, messages, after), after)
         async with aclosing(earlier) as events:
             async for event in events:
                 yield event
 
+    async def _marked(self, events: AsyncGenerator[RunEvent, None], after: str) -> AsyncGenerator[RunEvent, None]:
+        """A response's events, its start with where it began."""
+        async with aclosing(events):
+            async for event in events:
+                yield RunStarted(f"{event.backend_run} {_AFTER}{after}") if isinstance(event, RunStarted) else event
+
     async def _earlier(self, request: RunRequest, messages: Sequence[Message]) -> AsyncGenerator[RunEvent, None] | None:
         """What an earlier attempt came to; None where it left nothing, so that the response may be made."""
-        after = _bookmark(request)
-        if after is not None:
-            found = await self._runs.find(request, messages, after)
-            return _told(found.text) if found else None
-        if request.backend_run is None:
+        mark = _Mark.of(request)
+        if mark is None:
             return None
-        response = await self._runs.retrieve(request.backend_run)
+        if mark.response is None:
+            found = await self._runs.find(request, messages, mark.after)
+            return _told(found.text) if found else None
+        response = await self._runs.retrieve(mark.response)
         if response is None or response.status == "cancelled":
             # It ended with the process that listened to it, and the conversation has nothing of it.
             return None
-        return self._runs.take_up(request, response)
+        return self._marked(self._runs.take_up(request, response), mark.after)
 
     async def _not_there_yet(self, request: RunRequest, messages: list[Message]) -> list[Message]:
         """The messages that the conversation does not have: all, or none where an earlier run left them with half
@@ -164,10 +187,25 @@ async def _told(text: str) -> AsyncGenerator[RunEvent, None]:
     yield RunEnded(RunStatus.COMPLETED)
 
 
-def _bookmark(request: RunRequest) -> str | None:
-    """The item after which the run's items come, where no response's id was known; empty for the very first."""
-    run = request.backend_run
-    return run.removeprefix(_AFTER) if run is not None and run.startswith(_AFTER) else None
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """How far a run got: the response's id, once it is known, and the item after which its items come, empty for the
+    very first."""
+
+    response: str | None
+    after: str
+
+    @classmethod
+    def of(cls, request: RunRequest) -> "_Mark | None":
+        if request.backend_run is None:
+            return None
+        response, _, after = request.backend_run.partition(_AFTER)
+        return cls(response.strip() or None, after)
+
+
+def _spoken(request: RunRequest) -> list[Message]:
+    """The messages that say something: servers refuse empty ones."""
+    return [message for message in request.messages if message.text.strip()]
 
 
 def _unknown_route(error: openai.NotFoundError) -> bool:

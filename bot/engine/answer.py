@@ -84,10 +84,11 @@ class Answer:
             self._run = replace(self._run, backend_run=None, cursor=None, attempt=1)
             await self._follow(await self._new_request(messages, backend_thread), reply)
 
-    async def cancel(self) -> None:
-        """End the run at the backend, if it got that far. Raises BackendError."""
+    async def cancel(self, *, for_good: bool) -> None:
+        """End the run at the backend, if it got that far. `for_good` says that it is not offered again, so that its
+        text so far is an answer. Raises BackendError."""
         if self._request is not None:
-            await self._backend.cancel(self._request)
+            await self._backend.cancel(self._request, self.text if for_good else "")
 
     async def _follow(self, request: RunRequest, reply: Reply) -> None:
         self._request = request

@@ -136,7 +136,7 @@ class Commands:
                 "just write on.",
                 "• `/assistant` who answers here, and a picker; `/assistant list`, `use KEY`, `show KEY`, `help`",
                 "• `/reset` forget your latest thread here",
-                "• In a thread, after my name: `reset`, `use KEY`, `help`",
+                "• In a thread, after my name: `stop`, `reset`, `use KEY`, `help`",
             ]
         )
 

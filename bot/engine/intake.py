@@ -5,6 +5,7 @@ from dataclasses import replace
 import structlog
 
 from bot.engine.commands import Commands, parse_word
+from bot.engine.early import EarlyReplies
 from bot.engine.ports import Arrival, Post, PostKind, Scheduler, Storage, ThreadKey
 from bot.engine.runs import Runs
 from bot.engine.waiting import Waiting
@@ -23,6 +24,7 @@ class Intake:
         self._commands = commands
         self._runs = runs
         self._waiting = waiting
+        self._early = EarlyReplies()
 
     async def receive(self, arrival: Arrival) -> None:
         """Store a post once and see that it is answered. Raises StorageError: then Slack must send it again."""
@@ -30,21 +32,39 @@ class Intake:
         starts_thread = post.ts == post.thread.ts
         if starts_thread and not arrival.addressed:
             return  # people talking in a channel: nothing to look up, nothing to keep
-        if not await self._storage.add_post(post, opens_thread=arrival.addressed):
+        new = await self._storage.add_post(post, opens_thread=arrival.addressed)
+        try:
+            await self._stored(post, arrival, new=new)
+        finally:
+            # Also for one that is known: what failed after it was stored must not leave it asleep.
+            self._scheduler.wake(post.thread)
+
+    async def _stored(self, post: Post, arrival: Arrival, *, new: bool) -> None:
+        if arrival.addressed:
+            await self._add_early(post)
+        elif not new:
+            self._early.keep(post)
+        if not new:
             return
         _log.info("post-received", kind=post.kind, channel=post.thread.channel, thread=post.thread.ts, ts=post.ts)
         if self._stops(post) and self._runs.stop(post.thread):
             await self._storage.finish_post(post)
-        elif self._runs.busy(post.thread):
+        elif post.kind is not PostKind.CONTEXT and self._runs.busy(post.thread):
             self._waiting.mark(post)
-        self._scheduler.wake(post.thread)
+
+    async def _add_early(self, opening: Post) -> None:
+        for post in self._early.replies(opening.thread, after=opening.ts):
+            await self._storage.add_post(post, opens_thread=False)
+            self._early.drop(post.thread.team, post.thread.channel, post.ts)
 
     async def edited(self, team: str, channel: str, ts: str, text: str, edited_ts: str) -> None:
         """A post was edited. One that still waits is forwarded as edited."""
+        self._early.edit(team, channel, ts, text, edited_ts)
         await self._storage.edit_post(team, channel, ts, text, edited_ts)
 
     async def deleted(self, team: str, channel: str, ts: str) -> None:
         """A post was deleted. One that still waits is dropped."""
+        self._early.drop(team, channel, ts)
         await self._storage.drop_post(team, channel, ts)
 
     async def retry(self, run_id: str) -> bool:
@@ -58,6 +78,10 @@ class Intake:
     def stop(self, thread: ThreadKey) -> bool:
         """End the run of a thread and keep its text so far. Returns whether one was going."""
         return self._runs.stop(thread)
+
+    def stop_run(self, run_id: str) -> bool:
+        """End this run and keep its text so far. Returns whether it was going."""
+        return self._runs.stop_run(run_id)
 
     async def take_up(self) -> int:
         """At the start: wake every thread with work left from before. Returns how many."""

@@ -374,9 +374,12 @@ class Backend(Protocol):
         Closing the generator lets go of the run's stream.
         """
 
-    async def cancel(self, request: RunRequest) -> None:
+    async def cancel(self, request: RunRequest, shown: str = "") -> None:
         """End a run that was started, if it is still going, and leave no call of a tool unanswered. Never raises for
-        one that has ended."""
+        one that has ended.
+
+        The thread remembers what was asked, and that `shown` was answered.
+        """
 
     async def check(self, models: Sequence[str]) -> Sequence[Check]:
         """Whether the server is there, accepts the key, and has these models. Raises nothing."""
@@ -432,6 +435,9 @@ class Reply(Protocol):
 
     async def finish(self, text: str, ending: Ending) -> None:
         """Show all of it, then how it ended; returns when Slack has it. Raises SlackRefused."""
+
+    async def apologise(self, ending: Ending) -> None:
+        """Say that Slack took no more of it, if Slack takes that. Raises nothing."""
 
     def abandon(self) -> None:
         """Let go of it as it is: at the end, or because the process is stopping."""

@@ -33,12 +33,18 @@ _log = structlog.get_logger()
 
 #: Seconds that the backend gets to hear that a run is over.
 _CANCEL_PATIENCE = 10.0
+_CRASHED = "Something went wrong inside Bobbin; its log has the details."
+#: How often a run is taken up, at most. A process that is killed again and again counts too.
+_MOST_ATTEMPTS = 25
+#: How a run ends that its backend still works on.
+_BROKEN_OFF = frozenset({RunStatus.CANCELLED, RunStatus.EXPIRED})
 
 
 @dataclass(slots=True)
 class _Active:
     """A run in this process. Ending its deadline ends it; `stopped` tells a person's wish from lateness."""
 
+    run: str
     deadline: asyncio.Timeout
     stopped: bool = False
 
@@ -82,11 +88,33 @@ class Runs:
     async def take_up(self, run: Run) -> None:
         """Go on with a run that was begun and not ended: by an earlier process, or offered again by Retry."""
         posts = await self._storage.run_posts(run.id)
+        if not any(post.kind is PostKind.ASK for post in posts):
+            await self._close(run, RunStatus.CANCELLED, None)
+            return
+        if run.attempt >= _MOST_ATTEMPTS:
+            await self._give_up(run, posts)
+            return
+        if run.backend != self._backend.name:
+            # BOBBIN_BACKEND was changed in between.
+            run = replace(run, backend=self._backend.name, backend_thread=None, backend_run=None, cursor=None)
         if run.status is not RunStatus.QUEUED:
             run = replace(run, attempt=run.attempt + 1)
             await self._storage.update_run(run)
             _log.info("run-taken-up", run=run.id, attempt=run.attempt, backend_run=run.backend_run)
         await self._carry_out(run, posts)
+
+    async def _give_up(self, run: Run, posts: Sequence[Post]) -> None:
+        """What fails every time would keep its thread for ever."""
+        _log.error("run-given-up", run=run.id, attempts=run.attempt)
+        await self._close(run, RunStatus.FAILED, f"Given up after {run.attempt} attempts.")
+        try:
+            await self._notices.public(
+                target_of(posts),
+                f"I tried this {run.attempt} times and could not finish it, so I gave it up. An admin finds the reason "
+                "in Bobbin's log; please ask again later.",
+            )
+        except SlackRefused as error:
+            _log.warning("notice-undeliverable", run=run.id, error=error.code)
 
     async def retry(self, run_id: str) -> ThreadKey | None:
         """Give a failed run's posts to a new run. Returns its thread, None where it failed not or was retried."""
@@ -113,6 +141,11 @@ class Runs:
         active.deadline.reschedule(asyncio.get_running_loop().time())
         return True
 
+    def stop_run(self, run_id: str) -> bool:
+        """End this run now. Returns whether it was going."""
+        thread = next((thread for thread, active in self._active.items() if active.run == run_id), None)
+        return thread is not None and self.stop(thread)
+
     def _new_run(self, thread: ThreadKey, assistant: str) -> Run:
         return Run(uuid.uuid4().hex, thread, assistant, self._backend.name, created_at=time.time())
 
@@ -127,12 +160,13 @@ class Runs:
     async def _answer(self, run: Run, posts: Sequence[Post]) -> None:
         shown = await self._storage.reply_messages(run.id)
         known = await self._storage.replied(run.thread)
-        recovery = Recovery(last_ask(posts).ts, known, taken_up=run.attempt > 1)
+        recovery = Recovery(last_ask(posts).ts, known, taken_up=run.status is not RunStatus.QUEUED)
+        assistant = await self._commands.who(_place(posts))
         reply = self._replies.open(run.id, target_of(posts), shown, self._storage.add_reply_message, recovery)
         answer = Answer(
             run,
             posts,
-            assistant=await self._commands.who(_place(posts)),
+            assistant=assistant,
             storage=self._storage,
             backend=self._backend,
             workspace=self._workspace,
@@ -141,12 +175,15 @@ class Runs:
         )
         try:
             status, ending = await self._make(run, answer, reply)
-            await reply.finish(answer.text, ending)
+            await self._finish(run, answer, reply, status, ending)
         except SlackRefused as error:
-            # Nobody can be told in Slack; the log is the only place left.
+            if error.passing:
+                raise  # the run is taken up again, from where it is
             _log.warning("reply-undeliverable", run=run.id, channel=run.thread.channel, error=error.code)
-            await self._cancel(answer, run)
+            await self._cancel(answer, run, for_good=True)
             await self._close(run, RunStatus.FAILED, f"Slack: {error.code}")
+            # Where Slack takes a line of ours, it says what became of the answer; else the log is the only place left.
+            await reply.apologise(Ending(f"Slack did not take this answer ({error.code}).", retry=True))
             return
         finally:
             reply.abandon()
@@ -157,13 +194,12 @@ class Runs:
         """Follow the run; every failure becomes a status and a sentence."""
         try:
             async with asyncio.timeout(self._timeout) as deadline:
-                active = self._active[run.thread] = _Active(deadline)
+                active = self._active[run.thread] = _Active(run.id, deadline)
                 await answer.make(reply)
-        except (TimeoutError, StoppedByUser):
-            await self._cancel(answer, run)
-            if deadline.expired() and not active.stopped:
-                return RunStatus.EXPIRED, Ending(self._too_long(), retry=True)
-            return RunStatus.CANCELLED, Ending(StoppedByUser().sentence)
+        except StoppedByUser as stopped:
+            return RunStatus.CANCELLED, Ending(stopped.sentence)
+        except TimeoutError:
+            return self._timed_out(run, active)
         except BackendError as error:
             _log.warning("run-failed", run=run.id, error=type(error).__name__, cause=repr(error.__cause__))
             return RunStatus.FAILED, Ending(error.sentence, retry=error.retry)
@@ -171,15 +207,35 @@ class Runs:
             raise
         except Exception:  # noqa: BLE001 - the boundary around a run: a person must hear of anything
             _log.exception("run-crashed", run=run.id)
-            return RunStatus.FAILED, Ending("Something went wrong inside Bobbin; its log has the details.", retry=True)
+            return RunStatus.FAILED, Ending(_CRASHED, retry=True)
         finally:
             self._active.pop(run.thread, None)
         return _ending(answer)
 
-    async def _cancel(self, answer: Answer, run: Run) -> None:
+    def _timed_out(self, run: Run, active: _Active) -> tuple[RunStatus, Ending]:
+        if active.stopped:
+            return RunStatus.CANCELLED, Ending(StoppedByUser().sentence)
+        if active.deadline.expired():
+            return RunStatus.EXPIRED, Ending(self._too_long(), retry=True)
+        _log.exception("run-crashed", run=run.id)
+        return RunStatus.FAILED, Ending(_CRASHED, retry=True)
+
+    async def _finish(self, run: Run, answer: Answer, reply: Reply, status: RunStatus, ending: Ending) -> None:
+        """Show how it ended; a run that was broken off is ended at the backend meanwhile, which may take longer than
+        people who pressed Stop want to wait."""
+        broken_off = answer.ended is None and status in _BROKEN_OFF
+        shown, *_ = await asyncio.gather(
+            reply.finish(answer.text, ending),
+            *([self._cancel(answer, run, for_good=status is RunStatus.CANCELLED)] if broken_off else []),
+            return_exceptions=True,
+        )
+        if isinstance(shown, BaseException):
+            raise shown
+
+    async def _cancel(self, answer: Answer, run: Run, *, for_good: bool) -> None:
         try:
             async with asyncio.timeout(_CANCEL_PATIENCE):
-                await answer.cancel()
+                await answer.cancel(for_good=for_good)
         except (TimeoutError, BackendError) as error:
             _log.warning("run-not-cancelled", run=run.id, error=repr(error))
 

@@ -12,6 +12,7 @@ from bot.engine.intake import Intake
 from bot.listeners import actions, commands, events, home
 from bot.listeners.afterwards import Afterwards
 from bot.render.governor import Governor
+from bot.render.notices import SlackNotices
 
 
 def register(
@@ -20,12 +21,13 @@ def register(
     words: Commands,
     assistants: Assistants,
     governor: Governor,
+    notices: SlackNotices,
     afterwards: Afterwards,
     bot_user: str,
 ) -> None:
     """Give a Bolt app all of Bobbin's listeners. `bot_user` is Bobbin's own user id."""
     events.register(app, intake, bot_user)
     commands.register(app, words)
-    actions.register(app, intake, words, afterwards)
+    actions.register(app, intake, words, notices, afterwards)
     home.register(app, assistants, governor, afterwards)
     events.acknowledge_the_rest(app)

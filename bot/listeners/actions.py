@@ -12,13 +12,14 @@ from bot.errors import CommandError
 from bot.listeners.afterwards import Afterwards
 from bot.listeners.commands import now
 from bot.listeners.pickers import CHOOSE, RESET, assistant_picker
-from bot.render.notices import RETRY, escape
+from bot.render.messages import STOP
+from bot.render.notices import RETRY, SlackNotices, escape
 
 #: Message shortcuts (manifest.yml names them too).
 RESET_SHORTCUT, SWITCH_SHORTCUT = "reset_thread", "switch_assistant"
 
 
-def register(app: AsyncApp, intake: Intake, words: Commands, afterwards: Afterwards) -> None:
+def register(app: AsyncApp, intake: Intake, words: Commands, notices: SlackNotices, afterwards: Afterwards) -> None:
     async def choose(ack: AsyncAck, body: dict[str, Any], respond: AsyncRespond) -> None:
         try:
             answer = await words.use(_place(body), body["actions"][0]["selected_option"]["value"])
@@ -38,9 +39,16 @@ def register(app: AsyncApp, intake: Intake, words: Commands, afterwards: Afterwa
         again = await intake.retry(str(body["actions"][0]["value"]))
         await ack()
         if again:
-            afterwards(respond(text=f"Tried again by <@{body['user']['id']}>.", replace_original=True))
+            place, message = _place(body), body["message"]
+            afterwards(notices.retried(place.channel, str(message["ts"]), place.person))
         else:
             afterwards(respond(text="That was tried again already.", replace_original=False))
+
+    async def stop(ack: AsyncAck, body: dict[str, Any], respond: AsyncRespond) -> None:
+        stopped = intake.stop_run(str(body["actions"][0]["value"]))
+        await ack()
+        if not stopped:
+            afterwards(respond(text="This answer has ended already.", replace_original=False))
 
     async def reset_shortcut(ack: AsyncAck, body: dict[str, Any], respond: AsyncRespond) -> None:
         answer = await words.reset(_thread(body), now())
@@ -57,13 +65,14 @@ def register(app: AsyncApp, intake: Intake, words: Commands, afterwards: Afterwa
     app.action(CHOOSE)(choose)
     app.action(RESET)(reset)
     app.action(RETRY)(retry)
+    app.action(STOP)(stop)
     app.message_shortcut(RESET_SHORTCUT)(reset_shortcut)
     app.message_shortcut(SWITCH_SHORTCUT)(switch_shortcut)
 
 
 def _place(body: dict[str, Any], thread: ThreadKey | None = None) -> Place:
     """Where somebody clicked; a picker for one thread carries its ts in the block's id."""
-    team, channel = str(body["team"]["id"]), str(body["channel"]["id"])
+    team, channel = _team(body), str(body["channel"]["id"])
     if thread is None and body.get("actions"):
         kind, _, ts = str(body["actions"][0].get("block_id") or "").partition(":")
         thread = ThreadKey(team, channel, ts) if kind == "thread" else None
@@ -73,4 +82,9 @@ def _place(body: dict[str, Any], thread: ThreadKey | None = None) -> Place:
 def _thread(body: dict[str, Any]) -> ThreadKey:
     """The thread of the message that a shortcut was used on."""
     message = body["message"]
-    return ThreadKey(str(body["team"]["id"]), str(body["channel"]["id"]), message.get("thread_ts") or message["ts"])
+    return ThreadKey(_team(body), str(body["channel"]["id"]), message.get("thread_ts") or message["ts"])
+
+
+def _team(body: dict[str, Any]) -> str:
+    """The workspace; an app that is installed for a whole organisation gets none under `team`."""
+    return str((body.get("team") or {}).get("id") or body["user"].get("team_id") or "")

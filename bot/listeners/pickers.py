@@ -5,7 +5,7 @@ from typing import Any
 
 from bot.engine.ports import Assistant, ThreadKey
 from bot.render.limits import SECTION_TEXT
-from bot.render.notices import escape
+from bot.render.notices import plain
 
 #: Actions; what they act on is in a value, or in the block's id.
 CHOOSE, RESET = "choose_assistant", "reset_thread"
@@ -18,7 +18,7 @@ Blocks = list[dict[str, Any]]
 
 def section(text: str) -> dict[str, Any]:
     """Bobbin's own mrkdwn; what others wrote in it is made plain."""
-    return {"type": "section", "text": {"type": "mrkdwn", "text": escape(text)[:SECTION_TEXT]}}
+    return {"type": "section", "text": {"type": "mrkdwn", "text": plain(text, SECTION_TEXT)}}
 
 
 def assistant_picker(current: Assistant, assistants: Sequence[Assistant], thread: ThreadKey | None = None) -> Blocks:

@@ -11,6 +11,7 @@ from bot.engine.ports import Message, ThreadKey
 from bot.errors import SlackRefused
 from bot.listeners import entities
 from bot.render.governor import Governor
+from bot.render.notices import NOTICE
 
 _log = structlog.get_logger()
 
@@ -60,6 +61,7 @@ class SlackWorkspace:
             "latest": before,
             "oldest": after or "0",
             "limit": _HISTORY_PAGE,
+            "include_all_metadata": True,
         }
         said: list[dict[str, Any]] = []
         for _ in range(_HISTORY_PAGES):
@@ -70,7 +72,8 @@ class SlackWorkspace:
                 break
             arguments["cursor"] = cursor
         # Slack gives a thread's root along with any range; `after` and `before` are exclusive for us.
-        return [message for message in said if (after or "") < str(message.get("ts", "")) < before]
+        between = (message for message in said if (after or "") < str(message.get("ts", "")) < before)
+        return [message for message in between if (message.get("metadata") or {}).get("event_type") != NOTICE]
 
     async def _message(self, said: dict[str, Any], *, in_dm: bool) -> Message:
         text = await self.readable(entities.without_leading_mention(str(said.get("text") or ""), self._bot_user))

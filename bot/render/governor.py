@@ -29,8 +29,10 @@ _log = structlog.get_logger()
 _USUAL_RATE = 50
 #: What a 429 does to a bucket's rate, what a success does, and the least that is left of the published rate.
 _SLOWER, _FASTER, _FLOOR = 0.75, 1.02, 0.4
-#: How often a call is repeated that Slack could not carry out, and the seconds before the first repetition.
-_REPEATS, _FIRST_PAUSE = 4, 0.5
+#: How often a call is repeated that Slack could not carry out, and the seconds before a repetition, first and at most.
+_REPEATS, _FIRST_PAUSE, _LONGEST_PAUSE = 4, 0.5, 15.0
+#: What the SDK stumbles over in an answer that is no JSON object, from a proxy on the way.
+_BROKEN_ANSWERS = (AttributeError, TypeError, ValueError)
 #: Slack's own failures, after which the same call may go through
 #: (https://docs.slack.dev/reference/methods/chat.postMessage#errors).
 _PASSING = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"})
@@ -69,14 +71,16 @@ class Governor:
         *,
         urgency: Urgency = Urgency.FIRST_OR_FINAL,
         repeatable: bool = True,
+        lasting: bool = False,
         reads: bool = False,
         turn_taken: bool = False,
     ) -> AsyncSlackResponse:
         """Call a Web API method when it is its turn, after 429s too, however long that takes.
 
         `reads` is for Slack's reading methods, which take no JSON. `repeatable` says that doing it twice is the
-        same as once: then failures on the way are retried; otherwise one raises SlackRefused(UNCERTAIN). Anything
-        else that Slack refuses raises SlackRefused with Slack's code. `turn_taken` says that `turn` was awaited before.
+        same as once: then failures on the way are retried, a few times or, for what must not be lost (`lasting`), until
+        Slack is there again; otherwise one raises SlackRefused(UNCERTAIN). Anything else that Slack refuses raises
+        SlackRefused with Slack's code. `turn_taken` says that `turn` was awaited before.
         """
         pause = _FIRST_PAUSE
         for attempt in itertools.count(1):
@@ -86,24 +90,26 @@ class Governor:
             try:
                 response = await self._send(method, arguments, reads=reads)
             except SlackApiError as error:
-                code = str(error.response.get("error", "")) or f"http_{error.response.status_code}"
-                if code in ("ratelimited", "rate_limited") or error.response.status_code == 429:
-                    bucket.close_for(_retry_after(error.response))
-                    _log.info("slack-rate-limited", method=method, retry_after=_retry_after(error.response))
+                code, status, headers = _refusal(error)
+                if code in ("ratelimited", "rate_limited") or status == 429:
+                    seconds = _retry_after(headers)
+                    bucket.close_for(seconds)
+                    _log.info("slack-rate-limited", method=method, retry_after=seconds)
                     continue
-                failed_on_the_way = error.response.status_code >= 500 or code in _PASSING
+                failed_on_the_way = status >= 500 or code in _PASSING or not code
                 cause: Exception = error
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            except (*_BROKEN_ANSWERS, aiohttp.ClientError, TimeoutError, OSError) as error:
                 code, failed_on_the_way, cause = UNCERTAIN, True, error
             else:
                 bucket.went_well()
                 return response
             if not failed_on_the_way:
                 raise SlackRefused(f"Slack refused {method}: {code}.", code) from cause
-            if not repeatable or attempt > _REPEATS:
-                raise SlackRefused(f"Slack did not answer {method}.", UNCERTAIN) from cause
+            if not repeatable or (attempt > _REPEATS and not lasting):
+                raise SlackRefused(f"Slack did not answer {method}.", UNCERTAIN, passing=True) from cause
+            _log.info("slack-call-repeated", method=method, attempt=attempt, cause=type(cause).__name__)
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret
-            pause *= 2
+            pause = min(pause * 2, _LONGEST_PAUSE)
         raise AssertionError("unreachable")
 
     async def _send(self, method: str, arguments: Mapping[str, Any], *, reads: bool) -> AsyncSlackResponse:
@@ -195,9 +201,19 @@ class _Bucket:
         self._set_timer()
 
 
-def _retry_after(response: AsyncSlackResponse) -> float:
+def _refusal(error: SlackApiError) -> tuple[str, int, Mapping[str, Any]]:
+    """Slack's code, empty where there is none, the HTTP status and the headers of an answer."""
+    response: Any = error.response
+    if isinstance(response, AsyncSlackResponse):
+        data = response.data if isinstance(response.data, dict) else {}
+        return str(data.get("error") or ""), response.status_code, response.headers
+    # The SDK hands over the raw response where it could not read it.
+    return "", int(getattr(response, "status", 0)), getattr(response, "headers", {})
+
+
+def _retry_after(headers: Mapping[str, Any]) -> float:
     """Seconds that Slack wants us to wait; one second where it does not say."""
-    headers = {name.lower(): value for name, value in response.headers.items()}
+    headers = {name.lower(): value for name, value in headers.items()}
     try:
         return max(float(headers.get("retry-after", 1)), 0.0)
     except ValueError:

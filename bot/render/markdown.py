@@ -19,7 +19,6 @@ _PARAGRAPH_AFTER = 9_000
 _LONGEST_WORD = 40
 
 _LIVE_ENTITY = re.compile(r"<(?=[!@#])")
-_LAST_WORD = re.compile(r"\S+\s*\Z")
 _FENCE = re.compile(r"^ {0,8}(?P<mark>`{3,}|~{3,})[ \t]*(?P<info>[^`\s]{0,40})[^`\n]*$")
 _TABLE_ROW = re.compile(r"^ {0,3}\|")
 
@@ -38,10 +37,12 @@ def settled(text: str) -> int:
 
     What follows then never begins with white space, which Slack may drop where two appended parts meet.
     """
-    last = _LAST_WORD.search(text)
-    if last is None:
+    end = len(text.rstrip())
+    # Only the end is looked at: this is asked again and again while a text grows.
+    words = text[max(end - _LONGEST_WORD, 0) : end].split()
+    if not words:
         return 0
-    return last.start() if last.end() - last.start() <= _LONGEST_WORD else len(text.rstrip()) - 1
+    return end - len(words[-1]) if len(words[-1]) < _LONGEST_WORD else end - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +86,26 @@ def page_end(text: str, start: int, shown: int, limit: int, *, early: bool = Fal
     """
     keep_whole_after = 0 if early else _KEEP_WHOLE_AFTER
     paragraph_after = 0 if early else _PARAGRAPH_AFTER
+    last_block = None
     for offset, whole in _boundaries(text, start, min(limit, start + PAGE)):
-        size = offset - start
-        if offset >= max(shown, start + 1) and size >= (keep_whole_after if whole else paragraph_after):
+        if offset < max(shown, start + 1):
+            continue
+        if offset - start >= (keep_whole_after if whole else paragraph_after):
             return offset
+        last_block = offset if whole else last_block
     if limit - start <= PAGE:
         return None
+    if last_block is not None and fence_at(text, start + PAGE):
+        return last_block  # early, but a page's edge would go through the code
     return _forced_end(text, max(shown, start), start + PAGE)
+
+
+def whole_lines(text: str, start: int, limit: int) -> int:
+    """Where a message that begins at `start` may end at once, not after `limit`: inside a code block, after a line."""
+    if fence_at(text, limit) is None:
+        return limit
+    end = text.rfind("\n", start, limit) + 1
+    return end if end > start else limit
 
 
 def _forced_end(text: str, low: int, high: int) -> int:

@@ -2,14 +2,15 @@
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
 from bot.engine.ports import ReplyTarget
 from bot.errors import SlackRefused, StoppedByUser
-from bot.render.governor import UNCERTAIN, Governor, Urgency
+from bot.render.governor import Governor, Urgency
 from bot.render.limits import STREAM_LIFETIME
 
 _log = structlog.get_logger()
@@ -24,8 +25,15 @@ _EARLY, _LATE = 0.8, 0.93
 #: Slack's word for a stream that is over (https://docs.slack.dev/reference/methods/chat.appendStream).
 _EXPIRED = "message_not_in_streaming_state"
 _STOPPED = "stopped_by_user"
-#: Somebody deleted the message: what it showed is their decision, and what is still to come goes on below.
-_DELETED = "message_not_found"
+#: Somebody deleted the message, or Slack lets nobody change it any more: what it showed is their decision, and what
+#: is still to come goes on below (https://docs.slack.dev/reference/methods/chat.update).
+_GONE = ("message_not_found", "cant_update_message", "edit_window_closed")
+
+#: The action of the Stop button under an answer that is posted; Slack has its own under one that is streamed. Its
+#: value is the run's id.
+STOP = "stop_run"
+#: Characters of the plain text that goes with blocks, for notifications.
+_NOTIFICATION = 300
 
 #: Called with a message's ts and whether it is a stream, as soon as Slack has given it one.
 Born = Callable[[str, bool], Awaitable[None]]
@@ -46,15 +54,23 @@ class GrowingMessage(Protocol):
         """Show more; a turn for `update_method` was taken if something is in Slack already. Raises SlackRefused;
         MessageOverError where this message takes no more."""
 
-    async def close(self, whole: str) -> None:
-        """Show the rest; this message grows no more."""
+    async def mend(self, whole: str) -> None:
+        """After MessageOverError: put this in its place, if it is there. Raises SlackRefused."""
+
+    async def close(self, whole: str, *, complete: bool) -> None:
+        """Show the rest; this message grows no more. `complete` says that `whole` is the truth, whatever is shown.
+        Raises SlackRefused, MessageGoneError."""
 
     def seconds_left(self) -> tuple[float, float]:
         """Until a good place to end should be taken, and until any place has to do."""
 
 
 class MessageOverError(Exception):
-    """This message takes no more, and shows all that it was last asked to show; the text goes on in another."""
+    """This message takes no more. It is still to be given its last text (`mend`); the rest goes on in another."""
+
+
+class MessageGoneError(Exception):
+    """There is no such message any more, and nobody knows what it showed."""
 
 
 class StreamedMessage:
@@ -78,26 +94,43 @@ class StreamedMessage:
         return self._ts is not None
 
     async def write(self, whole: str) -> None:
+        if not whole.startswith(self._written):
+            # The server took back what it had said: a stream can only grow.
+            await stop_stream(self._governor, self._target, str(self._ts))
+            raise MessageOverError
         piece = whole[len(self._written) :]
-        if not piece:
+        if not piece.strip():  # Slack refuses a text of white space; it goes along with what follows
             return
         if self._ts is None:
             await self._start(piece)
         else:
-            await self._append(whole, piece)
+            await self._append(piece)
         self._written = whole
 
-    async def close(self, whole: str) -> None:
+    async def mend(self, whole: str) -> None:
+        """Repeatable, unlike what went wrong."""
+        try:
+            await update(self._governor, self._target, str(self._ts), whole)
+        except SlackRefused as refusal:
+            if refusal.code not in _GONE:
+                raise
+            _log.info("message-was-deleted", channel=self._target.thread.channel, ts=self._ts)
+
+    async def close(self, whole: str, *, complete: bool) -> None:  # noqa: ARG002 - it is known what is shown
         if self._ts is None:
             await self.write(whole)
-        piece = whole[len(self._written) :]
+        grown = whole.startswith(self._written)
+        piece = whole[len(self._written) :] if grown else ""
         arguments = {"channel": self._target.thread.channel, "ts": self._ts}
-        if piece:
+        if piece.strip():
             arguments["markdown_text"] = piece
         try:
             await self._governor.call("chat.stopStream", arguments, repeatable=False)
         except SlackRefused as error:
-            await self._mend(error, whole)
+            await self._end(error)
+            grown = False
+        if not grown:
+            await self.mend(whole)
         self._written = whole
 
     def seconds_left(self) -> tuple[float, float]:
@@ -119,42 +152,27 @@ class StreamedMessage:
         self._ts = str(response["ts"])
         await self._born(self._ts, True)
 
-    async def _append(self, whole: str, piece: str) -> None:
+    async def _append(self, piece: str) -> None:
         arguments = {"channel": self._target.thread.channel, "ts": self._ts, "markdown_text": piece}
         try:
             await self._governor.call(
                 "chat.appendStream", arguments, urgency=Urgency.UPDATE, repeatable=False, turn_taken=True
             )
         except SlackRefused as error:
-            await self._mend(error, whole)
+            await self._end(error)
             raise MessageOverError from error
 
-    async def _mend(self, error: SlackRefused, whole: str) -> None:
-        """The stream is over, or nobody knows what arrived: put the whole text in its place, which is repeatable."""
+    async def _end(self, error: SlackRefused) -> None:
+        """The stream is over, or nobody knows what arrived: end it, so that its message can be updated."""
         if error.code == _STOPPED:
             raise StoppedByUser from error
         _log.info("stream-mended", code=error.code, channel=self._target.thread.channel, ts=self._ts)
-        if error.code == UNCERTAIN:
-            await self._stop()
-        try:
-            await update(self._governor, self._target, str(self._ts), whole)
-        except SlackRefused as refusal:
-            if refusal.code != _DELETED:
-                raise
-            _log.info("message-was-deleted", channel=self._target.thread.channel, ts=self._ts)
-
-    async def _stop(self) -> None:
-        try:
-            await self._governor.call(
-                "chat.stopStream", {"channel": self._target.thread.channel, "ts": self._ts}, repeatable=True
-            )
-        except SlackRefused as error:
-            if error.code != _EXPIRED:  # stopped already: what we wanted
-                raise
+        if error.code not in (_EXPIRED, *_GONE):
+            await stop_stream(self._governor, self._target, str(self._ts))
 
 
 class PostedMessage:
-    """chat.postMessage, then chat.update with the whole text each time."""
+    """chat.postMessage, then chat.update with the whole text each time. It carries a Stop button while it grows."""
 
     pace = _UPDATE_PACE
     update_method = "chat.update"
@@ -166,50 +184,64 @@ class PostedMessage:
         self._run = run
         self._ts: str | None = None
         self._written = ""
+        self._growing = False
 
     @property
     def begun(self) -> bool:
         return self._ts is not None
 
     async def write(self, whole: str) -> None:
-        await self._show(whole, turn_taken=True)
+        if self._ts is None:
+            await self._post(whole, growing=True)
+        elif whole != self._written:
+            await self._update(self._content(whole), turn_taken=True)
+        self._written = whole
 
-    async def close(self, whole: str) -> None:
-        with contextlib.suppress(MessageOverError):
-            await self._show(whole, turn_taken=False)
+    async def mend(self, whole: str) -> None:
+        """It was deleted: there is nothing to mend."""
+
+    async def close(self, whole: str, *, complete: bool) -> None:  # noqa: ARG002 - it is known what is shown
+        if self._ts is None:
+            await self._post(whole, growing=False)
+        elif self._growing or whole != self._written:
+            with contextlib.suppress(MessageOverError):
+                await self._update({"markdown_text": whole}, turn_taken=False)
+        self._written = whole
 
     def seconds_left(self) -> tuple[float, float]:
         return STREAM_LIFETIME, STREAM_LIFETIME
 
-    async def _show(self, whole: str, *, turn_taken: bool) -> None:
-        if whole == self._written:
-            return
-        if self._ts is None:
-            await self._post(whole)
-        else:
-            await self._update(whole, turn_taken=turn_taken)
-        self._written = whole
-
-    async def _update(self, whole: str, *, turn_taken: bool) -> None:
+    async def _update(self, content: dict[str, Any], *, turn_taken: bool) -> None:
         try:
-            await update(self._governor, self._target, str(self._ts), whole, turn_taken=turn_taken)
+            await _update(self._governor, self._target, str(self._ts), content, turn_taken=turn_taken)
         except SlackRefused as refusal:
-            if refusal.code != _DELETED:
+            if refusal.code not in _GONE:
                 raise
             raise MessageOverError from refusal
 
-    async def _post(self, whole: str) -> None:
+    async def _post(self, whole: str, *, growing: bool) -> None:
         arguments = {
             "channel": self._target.thread.channel,
             "thread_ts": self._target.thread.ts,
-            "markdown_text": whole,
+            **(self._content(whole) if growing else {"markdown_text": whole}),
             "unfurl_links": False,
             "unfurl_media": False,
             "metadata": {"event_type": "bobbin_reply", "event_payload": {"run": self._run}},
         }
         response = await self._governor.call("chat.postMessage", arguments, repeatable=False)
-        self._ts = str(response["ts"])
+        self._ts, self._growing = str(response["ts"]), growing
         await self._born(self._ts, False)
+
+    def _content(self, whole: str) -> dict[str, Any]:
+        """The text so far as a block, because `markdown_text` takes no button beside it."""
+        button = {
+            "type": "button",
+            "action_id": STOP,
+            "text": {"type": "plain_text", "text": "Stop"},
+            "value": self._run,
+        }
+        blocks = [{"type": "markdown", "text": whole}, {"type": "actions", "elements": [button]}]
+        return {"text": whole[:_NOTIFICATION], "blocks": blocks}
 
 
 class ResumedMessage:
@@ -231,21 +263,53 @@ class ResumedMessage:
     async def write(self, whole: str) -> None:
         """Nothing yet: less than what is shown must never take its place."""
 
-    async def close(self, whole: str) -> None:
+    async def mend(self, whole: str) -> None:
+        """It never says that it is over."""
+
+    async def close(self, whole: str, *, complete: bool) -> None:
         if self._stream:
-            try:
-                stop = {"channel": self._target.thread.channel, "ts": self._ts}
-                await self._governor.call("chat.stopStream", stop)
-            except SlackRefused as error:
-                _log.info("stream-was-over", code=error.code, ts=self._ts)
-        await update(self._governor, self._target, self._ts, whole)
+            await stop_stream(self._governor, self._target, self._ts)
+        if not whole.strip() or (not complete and len(whole) < await self._shown()):
+            return
+        try:
+            await update(self._governor, self._target, self._ts, whole)
+        except SlackRefused as refusal:
+            if refusal.code not in _GONE:
+                raise
+            raise MessageGoneError from refusal
 
     def seconds_left(self) -> tuple[float, float]:
-        return STREAM_LIFETIME, STREAM_LIFETIME
+        return math.inf, math.inf
+
+    async def _shown(self) -> float:
+        """How many characters it shows, about; more than there can be where Slack does not tell."""
+        thread, ts = self._target.thread, self._ts
+        only = {"channel": thread.channel, "ts": thread.ts, "oldest": ts, "latest": ts, "inclusive": True, "limit": 5}
+        try:
+            page = await self._governor.call("conversations.replies", only, reads=True)
+        except SlackRefused as error:
+            _log.info("message-unreadable", code=error.code, channel=thread.channel, ts=ts)
+            return math.inf
+        return sum(len(str(each.get("text") or "")) for each in page.get("messages") or [] if each.get("ts") == ts)
 
 
-async def update(governor: Governor, target: ReplyTarget, ts: str, whole: str, *, turn_taken: bool = False) -> None:
-    """Put `whole` in the place of what a message shows. An update whose turn was taken can wait for another one."""
-    arguments = {"channel": target.thread.channel, "ts": ts, "markdown_text": whole}
+async def stop_stream(governor: Governor, target: ReplyTarget, ts: str) -> None:
+    """End a stream; one that is over already is what we wanted."""
+    try:
+        await governor.call("chat.stopStream", {"channel": target.thread.channel, "ts": ts}, lasting=True)
+    except SlackRefused as error:
+        _log.info("stream-was-over", code=error.code, ts=ts)
+
+
+async def update(governor: Governor, target: ReplyTarget, ts: str, whole: str) -> None:
+    """Put `whole` in the place of what a message shows."""
+    await _update(governor, target, ts, {"markdown_text": whole}, turn_taken=False)
+
+
+async def _update(
+    governor: Governor, target: ReplyTarget, ts: str, content: dict[str, Any], *, turn_taken: bool
+) -> None:
+    # One whose turn was taken can wait for another one.
+    arguments = {"channel": target.thread.channel, "ts": ts, **content}
     urgency = Urgency.UPDATE if turn_taken else Urgency.FIRST_OR_FINAL
-    await governor.call("chat.update", arguments, urgency=urgency, turn_taken=turn_taken)
+    await governor.call("chat.update", arguments, urgency=urgency, turn_taken=turn_taken, lasting=True)

@@ -7,7 +7,7 @@ import structlog
 from bot.engine.ports import Ending, Post, ReplyTarget
 from bot.errors import SlackRefused
 from bot.render.governor import Governor
-from bot.render.limits import SECTION_TEXT
+from bot.render.limits import SECTION_TEXT, TEXT
 
 #: The action of the Retry button; its value is the run's id.
 RETRY = "retry_run"
@@ -25,6 +25,13 @@ def escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def plain(text: str, limit: int) -> str:
+    """Text made plain, and cut so that it has at most `limit` characters then."""
+    while len(escape(text)) > limit:
+        text = text[: -max((len(escape(text)) - limit) // 5, 1)]
+    return escape(text)
+
+
 class SlackNotices:
     """Posts them. Their text is Bobbin's own mrkdwn; anything a person or a server wrote in it is escaped."""
 
@@ -37,7 +44,7 @@ class SlackNotices:
             "channel": target.thread.channel,
             "user": target.asker,
             "thread_ts": target.thread.ts,
-            "text": escape(text),
+            "text": plain(text, TEXT),
         }
         await self._governor.call("chat.postEphemeral", arguments)
 
@@ -74,11 +81,20 @@ class SlackNotices:
             blocks.append({"type": "actions", "elements": [button]})
         await self._post(target, text, blocks)
 
+    async def retried(self, channel: str, ts: str, person: str) -> None:
+        """An ending whose Retry was pressed says by whom, and offers it no more. Raises SlackRefused."""
+        text = f"Tried again by <@{person}>."
+        section = {"type": "section", "text": {"type": "mrkdwn", "text": text}}
+        # Given again, because an answer that is taken up looks for what is not one of our own lines.
+        metadata = {"event_type": NOTICE, "event_payload": {}}
+        arguments = {"channel": channel, "ts": ts, "text": text, "blocks": [section], "metadata": metadata}
+        await self._governor.call("chat.update", arguments)
+
     async def _post(self, target: ReplyTarget, text: str, blocks: list[dict[str, Any]]) -> None:
         arguments = {
             "channel": target.thread.channel,
             "thread_ts": target.thread.ts,
-            "text": escape(text),
+            "text": plain(text, TEXT),
             "blocks": blocks,
             "unfurl_links": False,
             "unfurl_media": False,
@@ -89,4 +105,4 @@ class SlackNotices:
 
 
 def _section(text: str) -> dict[str, Any]:
-    return {"type": "section", "text": {"type": "mrkdwn", "text": escape(text)[:SECTION_TEXT]}}
+    return {"type": "section", "text": {"type": "mrkdwn", "text": plain(text, SECTION_TEXT)}}

@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import structlog
 
-from bot.engine.ports import Ending, Recovery, Reply, ReplyMessage, ReplyTarget
+from bot.engine.ports import Answered, Ending, Recovery, Reply, ReplyMessage, ReplyTarget
 from bot.errors import SlackRefused, StoppedByUser
 from bot.render.governor import UNCERTAIN, Governor, Urgency
 from bot.render.limits import STATUS_LIFETIME, STREAM_LIFETIME
-from bot.render.markdown import harmless, page_end, page_text, settled
+from bot.render.markdown import harmless, page_end, page_text, settled, whole_lines
 from bot.render.messages import (
     GrowingMessage,
+    MessageGoneError,
     MessageOverError,
     PostedMessage,
     ResumedMessage,
@@ -26,10 +27,12 @@ _log = structlog.get_logger()
 
 #: Seconds after which a first word is shown although it may still grow.
 _FIRST_WORD_PATIENCE = 0.25
-#: Messages among which lost ones are looked for, and the seconds that may take.
-_LOST_AMONG, _LOST_PATIENCE = 200, 10.0
-#: How often a reply begins again after a call of which nobody knows whether Slack carried it out.
-_SEARCHES = 5
+#: Messages among which lost ones are looked for, and the seconds that may take: a message twice is worse than a late
+#: one, and an app outside the Marketplace may be allowed to look once a minute.
+_LOST_AMONG, _LOST_PATIENCE = 200, 120.0
+#: How often a reply begins again after a call of which nobody knows whether Slack carried it out: as a stream, and at
+#: all.
+_STREAM_SEARCHES, _SEARCHES = 2, 5
 #: Slack's answers to chat.startStream after which posting would be refused too.
 _HOPELESS = frozenset(
     {
@@ -83,7 +86,7 @@ class SlackReplies:
         }
         try:
             async with asyncio.timeout(_LOST_PATIENCE):
-                page = await self.governor.call("conversations.replies", arguments, reads=True)
+                page = await self.governor.call("conversations.replies", arguments, reads=True, lasting=True)
         except (SlackRefused, TimeoutError) as error:
             _log.info("lost-messages-unreadable", channel=target.thread.channel, error=repr(error))
             return []
@@ -143,24 +146,41 @@ class SlackReply:
         self._changed.set()
         try:
             await self._writer
-        except StoppedByUser:
-            await self._end(ending)
+        except StoppedByUser as stopped:
+            await self._end(ending if ending.notice else Ending(stopped.sentence))
+
+    async def apologise(self, ending: Ending) -> None:
+        try:
+            await self._replies.notices.ending(self._run, self._target, ending)
+        except SlackRefused as error:
+            _log.info("apology-undeliverable", channel=self._target.thread.channel, code=error.code)
+        await self._status.clear()
 
     def abandon(self) -> None:
         self._writer.cancel()
+        self._status.abandon()
 
     # The writer's task
 
     async def _write(self) -> None:
-        await self._status.think()
+        self._status.think()
         if self._recovery.taken_up:
             self._lost = await self._replies.lost_messages(self._target, self._recovery)
+            self._recovery = replace(self._recovery, taken_up=False)
         while self._ending is None:
             await self._wait()
             if self._ending is None and self._showable() > self._shown and await self._turn():
                 await self._advance(self._showable())
-        await self._advance(len(self._text))
-        await self._close_message(cut=False)
+        while True:
+            await self._advance(len(self._text))
+            self._shown = min(self._shown, len(self._text))
+            await self._close_message(cut=False)
+            if self._shown >= len(self._text):
+                break
+        while self._lost:
+            # A stream that was begun and for which there is no text now: it must not stay open.
+            message = await self._begin()
+            await message.close("", complete=False)
         await self._end(self._ending)
 
     async def _end(self, ending: Ending) -> None:
@@ -187,14 +207,17 @@ class SlackReply:
             return True
         place = (self._message.update_method, self._target.thread.channel, Urgency.UPDATE)
         turn = asyncio.create_task(self._replies.governor.turn(*place))
-        while not turn.done() and self._ending is None:
-            self._changed.clear()
-            changed = asyncio.create_task(self._changed.wait())
-            await asyncio.wait({turn, changed}, return_when=asyncio.FIRST_COMPLETED)
-            changed.cancel()
-        if not turn.done():
+        try:
+            while not turn.done() and self._ending is None:
+                self._changed.clear()
+                changed = asyncio.create_task(self._changed.wait())
+                try:
+                    await asyncio.wait({turn, changed}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    changed.cancel()
+            return turn.done() and self._ending is None
+        finally:
             turn.cancel()
-        return turn.done() and self._ending is None
 
     async def _finished_within(self, seconds: float) -> None:
         """Let text gather; an ending is not kept waiting."""
@@ -214,15 +237,19 @@ class SlackReply:
         """Seconds until something has to be done although no more text came."""
         if self._message and self._message.begun:
             return max(self._message.seconds_left()[1], 0.0)
-        return _FIRST_WORD_PATIENCE if self._text.strip() else STATUS_LIFETIME * 0.8
+        return _FIRST_WORD_PATIENCE if self._first_word() else STATUS_LIFETIME * 0.8
+
+    def _first_word(self) -> int:
+        """How much of a text that may be a single word can be shown: not what may become an entity."""
+        return len(self._text.rstrip().rstrip("<"))
 
     async def _due(self) -> None:
         if self._message and self._message.begun:
             await self._close_message(cut=True)
-        elif first := self._text.rstrip().rstrip("<"):
-            await self._advance(len(first))
+        elif first := self._first_word():
+            await self._advance(first)
         else:
-            await self._status.think()
+            self._status.think()
 
     async def _advance(self, limit: int) -> None:
         """Show the text up to `limit`, in as many messages as it takes."""
@@ -232,10 +259,11 @@ class SlackReply:
             end = page_end(self._text, self._start, self._shown, limit, early=early <= 0)
             if end is None and late <= 0:
                 end = self._shown
-            if end is None or not message.begun:
-                await self._show(message, limit if end is None else end)
+            to = limit if end is None else end
+            if message.begun and (end is not None or self._ending):
+                self._shown = to  # closing it shows the rest
             else:
-                self._shown = end
+                await self._show(message, to)
             if end is not None and self._shown == end:
                 await self._close_message(cut=True)
 
@@ -245,18 +273,27 @@ class SlackReply:
             if whole.strip():
                 await message.write(whole)
         except MessageOverError:
-            self._start, self._message = limit, None
+            await self._go_on_below(message, limit)
+            return
         except SlackRefused as error:
             await self._begin_otherwise(message, error)
             return
         self._shown = limit
+
+    async def _go_on_below(self, message: GrowingMessage, limit: int) -> None:
+        """A message ended before its time: give it a good end, and let the rest begin another."""
+        end = whole_lines(self._text, self._start, limit)
+        await message.mend(page_text(self._text, self._start, end, cut=True))
+        self._start = self._shown = end
+        self._message = None
 
     async def _begin_otherwise(self, message: GrowingMessage, error: SlackRefused) -> None:
         """A message could not be begun: look for it where nobody knows, else do without streams. Raises `error` where
         there is no other way."""
         if message.begun or error.code in _HOPELESS:
             raise error
-        if error.code == UNCERTAIN and self._searches < _SEARCHES:
+        patient = self._searches < (_STREAM_SEARCHES if isinstance(message, StreamedMessage) else _SEARCHES)
+        if error.code == UNCERTAIN and patient:
             self._searches += 1
             self._lost = await self._replies.lost_messages(self._target, self._recovery)
             self._message = None
@@ -300,7 +337,12 @@ class SlackReply:
         message, self._message = self._message, None
         if message is None:
             return
-        whole = page_text(self._text, self._start, self._shown, cut=cut)
-        self._start = self._shown
-        if message.begun or whole.strip():
-            await message.close(whole)
+        begin, self._start = self._start, self._shown
+        whole = page_text(self._text, begin, self._shown, cut=cut)
+        if not message.begun and not whole.strip():
+            return
+        try:
+            await message.close(whole, complete=cut or self._ending == Answered)
+        except MessageGoneError:
+            # Nothing of it is left in Slack: it is said again, in a message of its own.
+            self._start = self._shown = begin

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Any
 
+import openai
 import pytest
 
 from bot.backends.assistants import AssistantsBackend
@@ -12,7 +13,19 @@ from bot.backends.responses import ResponsesBackend
 from bot.engine.ports import RunStarted, RunStatus, TextDelta
 from bot.errors import BackendUnreachable, BackendUnsupported, ContextOverflow
 from bot.playground.openai import FunctionCall, ScriptedBrain
-from tests.backends.bench import NO_PATIENCE, TUTOR, Bench, connected, ended, message, request, started, text_of
+from tests.backends.bench import (
+    NO_PATIENCE,
+    PATIENCE,
+    TUTOR,
+    Bench,
+    connected,
+    ended,
+    message,
+    request,
+    started,
+    text_of,
+)
+from tests.wire import Wire, port_of, through
 
 RUNS = "/threads/{t}/runs"
 MESSAGES = "/threads/{t}/messages"
@@ -239,9 +252,21 @@ async def test_a_cancel_in_the_foreground_asks_nothing_that_the_server_would_ref
         seen = [await anext(events)]
         while not isinstance(seen[-1], TextDelta):
             seen.append(await anext(events))
-        await bench.backend.cancel(replace(first, backend_run=started(seen)))
-        assert not bench.calls("POST", r"/responses/\w+/cancel")
         await events.aclose()
+        await bench.backend.cancel(replace(first, backend_run=started(seen)), "one")
+        assert not bench.calls("POST", r"/responses/\w+/cancel")
+        items = bench.server.items(first.backend_thread)
+    # What was asked and shown is remembered all the same: the next question may be about it.
+    assert [(item["role"], item["content"][0]["text"]) for item in items] == [("user", "count"), ("assistant", "one")]
+
+
+async def test_a_cancel_keeps_what_was_asked_once() -> None:
+    async with responses(brain=ScriptedBrain(lambda _: "one two")) as bench:
+        first = request(await bench.thread(), message(1, "count"))
+        seen = await bench.run(first)
+        for _ in range(2):
+            await bench.backend.cancel(replace(first, backend_run=started(seen)), "one")
+        assert len(bench.server.items(first.backend_thread)) == 2
 
 
 # A tool that nobody has, where the server could not be told
@@ -281,3 +306,28 @@ async def test_a_call_that_could_not_be_answered_is_answered_when_it_is_taken_up
         after = await bench.run(request(first.backend_thread, message(2, "ping"), run="run-2"))
     assert "a tool that Bobbin does not have" in (ended(again).reason or "")
     assert text_of(seen) == text_of(again) == text_of(after) == "pong and more"
+
+
+# Half-open sockets
+
+
+@pytest.mark.parametrize("kind", [AssistantsBackend, ResponsesBackend])
+async def test_a_stream_that_falls_silent_without_closing_is_left_and_looked_up(kind: Any) -> None:
+    """In the background a response goes on without its listener, as a run does."""
+    gate = asyncio.Event()
+    options: dict[str, Any] = {"background": True} if kind is ResponsesBackend else {}
+    async with connected(kind, brain=ScriptedBrain(lambda _: "one two three", gate=gate), **options) as bench:
+        wire = Wire(port_of(bench.server.url))
+        async with wire.open() as port:
+            client = openai.AsyncOpenAI(api_key="sk-local", base_url=through(port, bench.server.url), max_retries=0)
+            backend = kind(client, patience=PATIENCE, poll=0.001, silence=0.5, **options)
+            events: Any = backend.run(request(await bench.thread(), message(1, "count")))
+            seen = [await anext(events)]
+            while not isinstance(seen[-1], TextDelta):
+                seen.append(await anext(events))
+            wire.fall_silent()
+            gate.set()
+            seen += [event async for event in events]
+            await backend.close()
+    assert text_of(seen) == "one two three"
+    assert ended(seen).status is RunStatus.COMPLETED

@@ -55,6 +55,11 @@ def test_what_is_escaped_for_slack_is_read_as_it_was_meant(rendering: Rendering,
     assert words(rendering.mrkdwn(escaped)) == text.removeprefix(">" if not text.startswith("> ") else "> ")
 
 
+def test_three_marks_quote_all_that_follows(rendering: Rendering) -> None:
+    markup = rendering.mrkdwn("Before\n&gt;&gt;&gt; one\n\ntwo")
+    assert markup == "Before<blockquote>one<br><br>two</blockquote>"
+
+
 def test_what_is_escaped_reads_the_same_in_markdown(rendering: Rendering) -> None:
     assert words(rendering.markdown("&lt;b&gt; &amp; &lt;@U0ADA&gt;")).strip() == "<b> & <@U0ADA>"
 

@@ -55,6 +55,17 @@ def test_pages_hold_the_whole_text_and_no_page_is_too_long(document: str, steps:
         assert page.count("```") % 2 == 0
 
 
+def test_a_long_text_without_spaces_is_looked_at_from_its_end_alone() -> None:
+    """It once took the square of its length, and with it the event loop."""
+    text = "x" * 1_000_000 + " end"
+    assert [settled(text) for _ in range(1_000)] == [1_000_001] * 1_000
+
+
+def test_a_code_block_that_fits_the_next_message_is_not_cut() -> None:
+    text = "word " * 600 + "\n\n```\n" + "x = 1\n" * 1_500 + "```\n"
+    assert page_end(text, 0, 0, len(text)) == text.index("```")
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.text(max_size=30_000), st.lists(st.integers(1, 9000), min_size=1, max_size=4))
 def test_no_text_makes_paging_lose_characters_or_hang(text: str, steps: list[int]) -> None:

@@ -12,7 +12,7 @@ from storage.migrations import migrations
 
 _QUERIES = {name: sql for name, sql in vars(queries).items() if name.isupper() and not name.startswith("_")}
 #: Those that belong to opening the database, before the tables are there.
-_AT_START = {"ADD_SCHEMA_VERSION", "VERSION", "KEEP_VERSION"}
+_AT_START = {"TABLES", "HAS_SCHEMA_VERSION", "ADD_SCHEMA_VERSION", "VERSION", "KEEP_VERSION"}
 
 
 class AnyValues(dict[str, Any]):

@@ -129,11 +129,31 @@ class TestDamage:
         place = tmp_path / "forum.db"
         with closing(sqlite3.connect(place)) as forum:
             forum.execute("CREATE TABLE posts (title TEXT)")
-        with pytest.raises(StorageError, match="table posts already exists"):
+        with pytest.raises(StorageError, match="another program's database"):
             await SqliteStorage.open(f"sqlite:///{place}")
         with closing(sqlite3.connect(place)) as forum:
             tables = {name for (name,) in forum.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         assert "threads" not in tables
+
+
+class TestOneOwner:
+    async def test_two_that_answer_from_one_file_would_answer_twice(self, tmp_path: Path) -> None:
+        url = f"sqlite:///{tmp_path / 'bobbin.db'}"
+        first = await SqliteStorage.open(url, owner_wait=0)
+        with pytest.raises(StorageError, match="another Bobbin answers from"):
+            await SqliteStorage.open(url, owner_wait=0)
+        looking = await SqliteStorage.open(url)  # doctor, while one runs
+        await looking.close()
+        await first.close()
+        again = await SqliteStorage.open(url, owner_wait=0)
+        await again.close()
+
+    async def test_a_new_one_waits_for_the_old_one_to_finish(self, tmp_path: Path) -> None:
+        url = f"sqlite:///{tmp_path / 'bobbin.db'}"
+        first = await SqliteStorage.open(url, owner_wait=0)
+        second = asyncio.create_task(SqliteStorage.open(url, owner_wait=20))
+        await first.close()
+        await (await second).close()
 
 
 class TestOtherProcesses:

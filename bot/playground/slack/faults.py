@@ -13,6 +13,8 @@ class Fault:
     #: Answer with this HTTP status; 429 goes with `retry_after` seconds.
     status: int | None = None
     retry_after: float = 1.0
+    #: Answer 200 with this text, whatever it is.
+    body: str | None = None
     #: Cut the connection instead of answering.
     drop: bool = False
     #: `after`: the call is carried out, only then its answer is replaced or lost.

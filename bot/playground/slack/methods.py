@@ -190,7 +190,7 @@ def check_markdown(text: Any) -> None:
     """Raises SlackError for markdown_text that Slack would refuse."""
     if not isinstance(text, str):
         raise SlackError("invalid_arguments")
-    if not text:
+    if not text.strip():
         raise SlackError("no_text")
     if len(text) > limits.MARKDOWN:
         raise SlackError("msg_too_long")

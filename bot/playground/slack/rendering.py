@@ -23,6 +23,7 @@ _ENTITY = re.compile(
 )
 #: The place of what is markup already, while its surroundings are worked on.
 _KEPT = re.compile(r"\0(\d+)\0")
+_REST_QUOTE = re.compile(r"(?:^|\n)(?:(?:&amp;gt;|&gt;){3}) ?")
 _QUOTE = re.compile(r"(?:&amp;gt;|&gt;) ?")
 _MARKS = (
     (re.compile(r"(?<![\w*])\*(\S(?:[^*\n]*\S)?)\*(?![\w*])"), r"<strong>\1</strong>"),
@@ -115,12 +116,21 @@ def _date(seconds: str, pattern: str) -> str | None:
 
 def _lines(prose: str) -> str:
     parts = []
+    head, mark, rest = _rest_quoted(prose)
+    if mark:
+        return f"{_lines(head) if head else ''}<blockquote>{rest.replace(chr(10), '<br>')}</blockquote>"
     for quoted, lines in groupby(prose.split("\n"), lambda line: bool(_QUOTE.match(line))):
         if quoted:
             parts.append(f"<blockquote>{'<br>'.join(_QUOTE.sub('', line, count=1) for line in lines)}</blockquote>")
         else:
             parts.append("<br>".join(lines))
     return "".join(parts)
+
+
+def _rest_quoted(prose: str) -> tuple[str, str, str]:
+    """What stands before `>>>`, which quotes everything after it, the mark itself, and the rest."""
+    match = _REST_QUOTE.search(prose)
+    return (prose[: match.start()], match[0], prose[match.end() :]) if match else (prose, "", "")
 
 
 def _marked(prose: str) -> str:

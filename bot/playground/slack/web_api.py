@@ -72,6 +72,8 @@ class WebApi:
         if fault and fault.drop:
             assert request.transport
             request.transport.abort()
+        if fault and fault.body is not None:
+            return web.Response(text=fault.body)
         if kind == "bot":
             headers["x-oauth-scopes"] = ",".join(sorted(self._granted))
         return web.json_response(body, status=status, headers=headers)
