@@ -4,6 +4,7 @@ import importlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from types import ModuleType
+from typing import Any
 
 from bot.errors import BobbinError, SettingsError
 from bot.tools.functions import Function, FunctionTool, is_tool
@@ -60,8 +61,8 @@ def _loaded(entry: metadata.EntryPoint) -> object:
 
 
 def _marked(source: object, where: str) -> Iterable[Function]:
-    values = list(vars(source).values()) if isinstance(source, ModuleType) else [source]
-    functions = [value for value in values if is_tool(value)]
+    values: list[Any] = list(vars(source).values()) if isinstance(source, ModuleType) else [source]
+    functions: list[Function] = [value for value in values if is_tool(value)]
     if not functions:
         raise SettingsError(f"{where} has no function marked with @tool.")
     return functions

@@ -9,7 +9,6 @@ import contextlib
 import os
 import sys
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import httpx2
@@ -23,6 +22,7 @@ from bot.engine.ports import ToolSpec
 from bot.errors import ToolError
 from bot.tools.mcp_file import HttpServer, StdioServer
 from bot.tools.mcp_names import offered_name
+from bot.tools.mcp_tool import McpTool
 from bot.tools.output import as_text
 
 _log = structlog.get_logger()
@@ -38,19 +38,6 @@ _HTTP_TIMEOUT = httpx2.Timeout(10.0, read=300.0)
 _TAIL = 300
 #: HTTP servers forget sessions when they restart; the mcp package says so with this message and code.
 _FORGOTTEN = (types.INVALID_REQUEST, "Session terminated")
-
-
-class ServerDown(Exception):
-    """A server is not there; the message is a part of a sentence that says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class McpTool:
-    """A tool of a server: what the model is told, the server's own name, and whether calling it twice is harmless."""
-
-    spec: ToolSpec
-    name: str
-    repeatable: bool
 
 
 class Connection:

@@ -10,9 +10,10 @@ from typing import Any
 import structlog
 
 from bot.errors import ToolError
-from bot.tools.mcp_connection import TOOL_LIMIT, Connection, McpTool, ServerDown, why
+from bot.tools.mcp_connection import TOOL_LIMIT, Connection, why
 from bot.tools.mcp_file import HttpServer, StdioServer
 from bot.tools.mcp_names import may_be_of
+from bot.tools.mcp_tool import McpTool, ServerDown
 
 _log = structlog.get_logger()
 

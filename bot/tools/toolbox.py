@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -15,12 +15,11 @@ from bot.errors import SettingsError, ToolError
 from bot.tools.discovery import find_tools
 from bot.tools.functions import FunctionTool
 from bot.tools.mcp_file import load_servers
+from bot.tools.mcp_tool import McpTool, ServerDown
 from bot.tools.output import cut
 
-# The extra is optional: mcp_connection.py needs it, and is imported where there are servers.
-TYPE_CHECKING = False
+# The extra is optional: this needs it, and is imported where there are servers.
 if TYPE_CHECKING:
-    from bot.tools.mcp_connection import McpTool
     from bot.tools.mcp_server import McpServer
 
 _log = structlog.get_logger()
@@ -134,7 +133,7 @@ class CombinedToolbox:
         server, found = await self._find(call.name)
         return await server.call(found, _object(call.arguments))
 
-    async def _find(self, name: str) -> tuple["McpServer", "McpTool"]:
+    async def _find(self, name: str) -> tuple["McpServer", McpTool]:
         """The server's tool that models know by this name; a server that was not asked yet is asked."""
         candidates = [server for server in self._servers.values() if server.may_have(name)]
         down = ""
@@ -143,23 +142,17 @@ class CombinedToolbox:
             if found is None:
                 try:
                     found = next((each for each in await server.tools() if each.spec.name == name), None)
-                except _down() as error:
+                except ServerDown as error:
                     down = f" The server {server.name} is not there ({error})."
             if found is not None:
                 return server, found
         raise ToolError(f"There is no tool {name}.{down} Nothing was done.")
 
 
-def _down() -> type[Exception]:
-    from bot.tools.mcp_connection import ServerDown
-
-    return ServerDown
-
-
-async def _tools(server: "McpServer") -> "tuple[McpTool, ...]":
+async def _tools(server: "McpServer") -> tuple[McpTool, ...]:
     try:
         return await server.tools()
-    except _down() as error:
+    except ServerDown as error:
         _log.warning("mcp-server-left-out", server=server.name, problem=str(error))
         return ()
 
@@ -168,7 +161,7 @@ async def _check(server: "McpServer") -> Check:
     name = f"MCP server {server.name}"
     try:
         tools = await server.tools()
-    except _down() as error:
+    except ServerDown as error:
         return Check(name, f"{error}; see its entry in the file that BOBBIN_MCP names.")
     if server.overfull:
         return Check(name, f"it has more tools than models are offered; the first {len(tools)} are.")
