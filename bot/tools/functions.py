@@ -125,8 +125,6 @@ class FunctionTool:
         except ValidationError as error:
             wrong = "; ".join(_complaint(each) for each in error.errors(include_url=False, include_input=False)[:10])
             raise ToolError(f"The arguments are wrong: {wrong}. Nothing was done.") from None
-        except ValueError:
-            raise ToolError("The arguments are not JSON. Nothing was done.") from None
         fields = type(model).model_fields
         # Only what the model gave: the function has its own defaults.
         return {str(fields[key].alias): getattr(model, key) for key in model.model_fields_set}

@@ -42,6 +42,7 @@ class McpServer:
         self._wanted = asyncio.Event()
         self._next: asyncio.Future[Connection] | None = None
         self._problem: str | None = None
+        self._closed = False
         self._listing = asyncio.Lock()
         self._tools: dict[str, McpTool] = {}
         #: Whether the server has more tools than are offered.
@@ -72,21 +73,22 @@ class McpServer:
 
     async def close(self) -> None:
         """End the connection, and the server's process where there is one."""
-        self._problem = "Bobbin is stopping"
+        self._closed = True
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait({self._keeper})
-        self._gone(self._problem)
+        self._refuse("Bobbin is stopping")
 
     async def _connection(self) -> Connection:
         if self._problem is not None:
             raise ServerDown(self._problem)
-        if self._next is None:
+        if self._next is None or _is_over(self._next):
             self._next = asyncio.get_running_loop().create_future()
             self._wanted.set()
         if self._keeper is None or self._keeper.done():
             # In a context of its own: the log lines of a run must not follow it for ever.
             self._keeper = asyncio.create_task(self._keep(), context=contextvars.Context())
+            self._keeper.add_done_callback(self._unkept)
         # Shielded: one run that is stopped must not take the connection away from the others that wait for it.
         return await asyncio.shield(self._next)
 
@@ -95,46 +97,52 @@ class McpServer:
         failures = 0
         while True:
             await self._wanted.wait()
-            connection = Connection(self._config)
-            connected_at: float | None = None
-            problem = "it ended"
-            try:
-                async with asyncio.timeout(None) as handshake:
-                    handshake.reschedule(_now() + self._patience.connect)
-                    async with connection.connected():
-                        await self._list(connection)
-                        handshake.reschedule(None)
-                        connected_at = time.monotonic()
-                        self._ready(connection)
-                        await connection.over.wait()
-            except Exception as error:  # noqa: BLE001 - whatever it was, the server is not there
-                problem = why(error, connection.last_words)
-            finally:
-                self._gone(problem)
-            steady = connected_at is not None and time.monotonic() - connected_at > self._patience.longest_rest
-            failures = 0 if steady else failures + 1
-            # The first death in a row is made good at once, a server that does not come up is let alone.
-            rest = self._patience.rest(failures - 1 if connected_at is not None else failures)
+            self._wanted.clear()
+            lived, problem = await self._hold(Connection(self._config))
+            failures = 0 if (lived or 0) > self._patience.longest_rest else failures + 1
+            # The first death in a row is made good at the next use; a server that does not come up is let alone.
+            rest = self._patience.rest(failures if lived is None else failures - 1)
             _log.warning("mcp-server-down", server=self.name, problem=problem, rest=rest)
             if rest:
+                self._refuse(problem)
                 await asyncio.sleep(rest)
-            self._problem = None
+                self._problem = None
 
-    def _ready(self, connection: Connection) -> None:
-        assert self._next is not None
-        if not self._next.done():
-            self._next.set_result(connection)
-        _log.info("mcp-server-connected", server=self.name, tools=len(self._tools))
+    async def _hold(self, connection: Connection) -> tuple[float | None, str]:
+        """Connect and wait until it is over. Returns the seconds it lived, None where it never did, and why it is no
+        more."""
+        connected_at: float | None = None
+        problem = "it ended"
+        try:
+            async with asyncio.timeout(self._patience.connect) as handshake, connection.connected():
+                await self._list(connection)
+                handshake.reschedule(None)
+                connected_at = time.monotonic()
+                _log.info("mcp-server-connected", server=self.name, tools=len(self._tools))
+                assert self._next is not None
+                self._next.set_result(connection)
+                await connection.over.wait()
+        except Exception as error:  # noqa: BLE001 - whatever it was, the server is not there
+            problem = why(error, connection.last_words)
+        return (None if connected_at is None else time.monotonic() - connected_at), problem
 
-    def _gone(self, problem: str) -> None:
-        """The connection is no more: who waits for it is told, and who comes is told until the rest is over."""
-        self._wanted.clear()
-        if self._problem is None:
-            self._problem = problem
+    def _unkept(self, keeper: asyncio.Task[None]) -> None:
+        """Nobody may wait for what nobody keeps: the package's scopes cancel, and once in a while too much. The next
+        use begins anew."""
+        if self._closed:
+            return
+        _log.error("mcp-server-unkept", server=self.name, exc_info=None if keeper.cancelled() else keeper.exception())
+        self._refuse("the connection broke off")
+        self._problem = None
+
+    def _refuse(self, problem: str) -> None:
+        """Tell who waits, and until further notice who comes, that the server is not there."""
+        self._problem = problem
         if self._next is not None and not self._next.done():
-            self._next.set_exception(ServerDown(self._problem))
+            self._next.set_exception(ServerDown(problem))
             self._next.exception()  # looked at, should nobody be waiting any more
         self._next = None
+        self._wanted.clear()
 
     async def _refresh(self, connection: Connection) -> None:
         """The list has changed. A server that does not tell how is kept as it was known, one that hangs is not."""
@@ -154,5 +162,5 @@ class McpServer:
             _log.warning("mcp-server-overfull", server=self.name, offered=TOOL_LIMIT)
 
 
-def _now() -> float:
-    return asyncio.get_running_loop().time()
+def _is_over(future: asyncio.Future[Connection]) -> bool:
+    return future.done() and future.result().over.is_set()

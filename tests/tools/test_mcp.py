@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -249,6 +251,44 @@ async def test_an_http_server_is_called_with_its_headers() -> None:
         assert "wild__add" in await names(toolbox)
         assert (await call(toolbox, "add", a=20, b=3)).text == "23"
         assert json.loads((await call(toolbox, "headers")).text)["x-token"] == "secret"
+
+
+async def test_an_older_http_server_that_was_restarted_is_spoken_to_anew() -> None:
+    sessions: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.method != "POST":
+            return web.Response(status=405)
+        message = await request.json()
+        results: dict[str, Any] = {
+            "initialize": {
+                "protocolVersion": "2025-06-18",
+                "capabilities": {"tools": {}},
+                "serverInfo": {"name": "old", "version": "1"},
+            },
+            "tools/list": {"tools": [{"name": "add", "inputSchema": {"type": "object"}}]},
+            "tools/call": {"content": [{"type": "text", "text": "5"}]},
+        }
+        if "id" not in message:
+            return web.Response(status=202)
+        if message["method"] == "initialize":
+            sessions.append(f"session-{len(sessions)}")
+        elif message["method"] in results and request.headers.get("Mcp-Session-Id") != sessions[-1]:
+            return web.Response(status=404)
+        known = {"result": results.get(message["method"])}
+        unknown = {"error": {"code": -32601, "message": "Method not found"}}
+        body = {"jsonrpc": "2.0", "id": message["id"]} | (known if message["method"] in results else unknown)
+        return web.json_response(body, headers={"Mcp-Session-Id": sessions[-1]} if sessions else {})
+
+    app = web.Application()
+    app.router.add_route("*", "/mcp", answer)
+    async with TestServer(app) as server, opened(HttpServer("wild", str(server.make_url("/mcp")))) as toolbox:
+        assert (await call(toolbox, "add")).text == "5"
+        sessions.append("of the server's next life")
+        output = await call(toolbox, "add")
+        assert output.failed
+        assert "did not carry out the call" in output.text
+        assert (await call(toolbox, "add")).text == "5"
 
 
 async def test_an_http_server_that_dies_in_the_middle_of_a_call_is_told() -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import uvicorn
 from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
 
 server = MCPServer("wild", log_level="CRITICAL")
@@ -42,7 +43,7 @@ def where() -> str:
 @server.tool()
 def fail(words: str) -> str:
     """Fail with these words."""
-    raise ValueError(words)
+    raise ToolError(words)
 
 
 @server.tool()
