@@ -4,6 +4,7 @@ BobbinError
 ├── SettingsError        a setting is missing or wrong: ends the start, exit code 2
 ├── AssistantFileError   a definition cannot be read: ends the start, exit code 2
 ├── CommandError         what somebody typed cannot be done
+├── ToolError            a tool says why it did not do what the model wanted
 ├── SlackRefused         Slack does not take what Bobbin sends
 └── BackendError         the backend cannot make this run
     ├── BackendUnsupported, BackendRefused (key, quota, model), BackendBusy, BackendUnreachable
@@ -30,6 +31,10 @@ class AssistantFileError(BobbinError):
 
 class CommandError(BobbinError):
     """What somebody typed cannot be done."""
+
+
+class ToolError(BobbinError):
+    """A tool did not do what it was called for. The model reads the sentence, and may tell people."""
 
 
 class SlackRefused(BobbinError):

@@ -46,6 +46,8 @@ def configure(log_format: str, level: str) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     # Its warnings are about how Bolt is set up, which is Bobbin's choice and nobody's to act on.
     logging.getLogger("slack_bolt").setLevel(logging.ERROR)
+    # It logs what servers said, word for word; what matters of it Bobbin says itself.
+    logging.getLogger("mcp").setLevel(logging.CRITICAL)
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -1,10 +1,17 @@
 """The only reader of the environment."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    NoDecode,
+    SettingsConfigDict,
+)
 
 from bot.errors import SettingsError
 
@@ -24,6 +31,8 @@ _ADVICE = {
     "BOBBIN_RUN_TIMEOUT": "seconds, from 1 to 86400",
     "BOBBIN_GRACE": "seconds, from 0 to 3600",
     "BOBBIN_BACKGROUND": "true or false",
+    "BOBBIN_TOOLS": "names of Python modules with tools, separated by commas; see docs/tools.md",
+    "BOBBIN_MCP": "the path of a JSON file with mcpServers; see docs/tools.md",
     "BOBBIN_LOG_FORMAT": "console or json",
     "BOBBIN_LOG_LEVEL": "DEBUG, INFO, WARNING or ERROR",
 }
@@ -33,6 +42,13 @@ _URL = r"^https?://[^\s/]+"
 
 def _upper(value: Any) -> Any:
     return value.upper() if isinstance(value, str) else value
+
+
+def _parts(value: Any) -> Any:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+_Module = Annotated[str, Field(pattern=r"^[^\W\d]\w*(\.[^\W\d]\w*)*$")]
 
 
 class Settings(BaseSettings):
@@ -56,6 +72,8 @@ class Settings(BaseSettings):
     bobbin_run_timeout: float = Field(default=600.0, ge=1, le=86_400)
     bobbin_grace: float = Field(default=10.0, ge=0, le=3_600)
     bobbin_background: bool = False
+    bobbin_tools: Annotated[tuple[_Module, ...], NoDecode, BeforeValidator(_parts)] = ()
+    bobbin_mcp: Path | None = None
     bobbin_log_format: Literal["console", "json"] = "console"
     bobbin_log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "INFO"
 
@@ -109,6 +127,12 @@ def load_settings(**overrides: Any) -> Settings:
         raise SettingsError(f"{name} is wrong: {_ADVICE.get(name, first['msg'])}.") from None
     except (UnicodeDecodeError, OSError) as error:
         raise SettingsError(f".env cannot be read ({error}); save it as UTF-8, readable for Bobbin.") from error
+
+
+def environment() -> Mapping[str, str]:
+    """What a file may name as `${VAR}`: the environment and, below it, `.env`, as the settings are read."""
+    sources = (DotEnvSettingsSource(Settings, case_sensitive=True), EnvSettingsSource(Settings, case_sensitive=True))
+    return {name: value for source in sources for name, value in source.env_vars.items() if value}
 
 
 def _token(name: str, value: SecretStr | None, prefixes: tuple[str, ...]) -> str:

@@ -30,6 +30,8 @@ _HOMES = {
     "sqlite3": {"storage"},
     "slack_bolt": {"bot.listeners", "bot.render", "bot.app", "bot.doctor"},
     "slack_sdk": {"bot.listeners", "bot.render", "bot.app", "bot.doctor"},
+    "mcp": {"bot.tools"},
+    "mcp_types": {"bot.tools"},
     "sympy": {"bot.playground"},
     "markdown_it": {"bot.playground"},
 }

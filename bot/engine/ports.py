@@ -31,6 +31,8 @@ __all__ = [
     "Attachment",
     "Backend",
     "CallsWanted",
+    "ChannelMessage",
+    "ChannelReader",
     "Check",
     "Ending",
     "FileMade",
@@ -53,9 +55,9 @@ __all__ = [
     "RunStatus",
     "Scheduler",
     "Scope",
-    "Storage",
     "Source",
     "Sources",
+    "Storage",
     "SuggestedPrompt",
     "Task",
     "TaskStatus",
@@ -501,6 +503,27 @@ class Workspace(Protocol):
 
     async def history(self, key: ThreadKey, *, after: str | None, before: str) -> Sequence[Message]:
         """The thread's messages between two `ts`, exclusive, oldest first; empty where Slack does not let us read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelMessage:
+    """What somebody wrote in a channel: `author` is a name, `text` is readable, `permalink` empty where not known."""
+
+    channel: str
+    ts: str
+    author: str
+    text: str
+    permalink: str = ""
+
+
+class ChannelReader(Protocol):
+    """Reads the one conversation that a scene names, as far as its asker may see it. Raises SlackRefused."""
+
+    async def recent(self, scene: ToolScene, limit: int) -> Sequence[ChannelMessage]:
+        """The latest messages, newest first, those in threads among them as far as Slack gives them."""
+
+    async def search(self, scene: ToolScene, words: str, limit: int) -> Sequence[ChannelMessage]:
+        """Messages that have all of these words, upper or lower case, newest first."""
 
 
 class Scheduler(Protocol):

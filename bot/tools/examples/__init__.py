@@ -1,0 +1,6 @@
+"""Two tools that ship with Bobbin, and an example of how tools are written: BOBBIN_TOOLS=bot.tools.examples."""
+
+from bot.tools.examples.channel import search_channel
+from bot.tools.examples.clock import clock
+
+__all__ = ["clock", "search_channel"]

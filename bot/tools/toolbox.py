@@ -1,0 +1,179 @@
+"""All tools of Bobbin's own in one box: functions, and the tools of MCP servers."""
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from bot.engine.ports import Assistant, ChannelReader, Check, ToolCall, ToolOutput, ToolScene, ToolSpec
+from bot.errors import SettingsError, ToolError
+from bot.tools.discovery import find_tools
+from bot.tools.functions import FunctionTool
+from bot.tools.mcp_file import load_servers
+from bot.tools.mcp_tool import McpTool, ServerDown
+from bot.tools.output import cut
+
+# The extra is optional: this needs it, and is imported where there are servers.
+if TYPE_CHECKING:
+    from bot.tools.mcp_server import McpServer
+
+_log = structlog.get_logger()
+
+
+def open_toolbox(
+    modules: Sequence[str], mcp_file: Path | None, environment: Mapping[str, str], channels: ChannelReader | None
+) -> "CombinedToolbox":
+    """The toolbox that the settings describe; nothing is connected yet.
+
+    `modules` are BOBBIN_TOOLS, `mcp_file` is BOBBIN_MCP, `environment` is what `${VAR}` in that file may name, and
+    `channels` is given to the functions that ask for a ChannelReader. Raises SettingsError.
+    """
+    servers = _servers(mcp_file, environment) if mcp_file is not None else ()
+    return CombinedToolbox(find_tools(modules), servers, channels)
+
+
+def _servers(mcp_file: Path, environment: Mapping[str, str]) -> tuple["McpServer", ...]:
+    configured = load_servers(mcp_file, environment)
+    if not configured:
+        return ()
+    try:
+        import mcp  # noqa: F401
+    except ImportError as error:
+        raise SettingsError(
+            "BOBBIN_MCP: the package for MCP servers is missing; install it with pip install 'bobbin[mcp]'."
+        ) from error
+    from bot.tools.mcp_server import McpServer
+
+    return tuple(McpServer(each) for each in configured)
+
+
+class CombinedToolbox:
+    """The engine's Toolbox, over function tools and MCP servers."""
+
+    def __init__(
+        self,
+        functions: Mapping[str, FunctionTool],
+        servers: Sequence["McpServer"] = (),
+        channels: ChannelReader | None = None,
+    ) -> None:
+        """`functions` by their names. Raises SettingsError where a function has the name of a server's tool."""
+        self._functions = functions
+        self._servers = {server.name: server for server in servers}
+        self._channels = channels
+        for name in functions:
+            for server in self._servers:
+                if name.startswith(f"{server}__"):
+                    raise SettingsError(
+                        f"BOBBIN_TOOLS: {name} is what a tool of the MCP server {server} is called; rename one of them."
+                    )
+
+    def known(self) -> frozenset[str]:
+        """The names of all function tools: what an assistant's file may list under `tools`."""
+        return frozenset(self._functions)
+
+    def servers(self) -> frozenset[str]:
+        """The names of all MCP servers: what an assistant's file may list under `mcp_servers`."""
+        return frozenset(self._servers)
+
+    async def functions(self, assistant: Assistant) -> tuple[ToolSpec, ...]:
+        """What this assistant may call. A server that is down is left out, and logged. Raises nothing."""
+        specs = {name: self._functions[name].spec for name in assistant.tools if name in self._functions}
+        servers = [self._servers[name] for name in dict.fromkeys(assistant.mcp_servers) if name in self._servers]
+        for tools in await asyncio.gather(*(_tools(server) for server in servers)):
+            for each in tools:
+                specs.setdefault(each.spec.name, each.spec)
+        return tuple(specs.values())
+
+    def needs_approval(self, assistant: Assistant, call: ToolCall) -> bool:
+        """Whether people are asked before this call is made: the tool or the assistant's file says so, or it is the
+        provider's own, which comes here for nothing else."""
+        tool = self._functions.get(call.name)
+        marked = call.server is not None or (tool is not None and tool.approval)
+        return marked or any(fnmatchcase(call.name, pattern) for pattern in assistant.approval)
+
+    def repeatable(self, call: ToolCall) -> bool:
+        """Whether a call of which nobody knows whether it was carried out may be made again. An MCP server says so
+        of its tools; what it said before a restart is not known."""
+        tool = self._functions.get(call.name)
+        if tool is not None:
+            return tool.repeatable
+        found = next((each for server in self._servers.values() if (each := server.known(call.name))), None)
+        return found is not None and found.repeatable
+
+    async def call(self, call: ToolCall, scene: ToolScene) -> ToolOutput:
+        """Call a tool. Raises nothing: a tool that fails, takes too long or says too much is told to the model."""
+        began = time.monotonic()
+        try:
+            text, failed = await self._call(call, scene), False
+        except ToolError as error:
+            text, failed = cut(error.sentence), True
+        except Exception:  # noqa: BLE001 - a mistake of ours must not end the run either
+            _log.exception("tool-call-broke", tool=call.name)
+            text, failed = f"The tool {call.name} failed.", True
+        _log.info("tool-called", tool=call.name, failed=failed, seconds=round(time.monotonic() - began, 3))
+        return ToolOutput(call.id, text, failed=failed)
+
+    async def check(self) -> tuple[Check, ...]:
+        """Connect to every server and say what is wrong with it, if anything."""
+        return tuple(await asyncio.gather(*(_check(server) for server in self._servers.values())))
+
+    async def close(self) -> None:
+        """End every connection and every server's process."""
+        await asyncio.gather(*(server.close() for server in self._servers.values()))
+
+    async def _call(self, call: ToolCall, scene: ToolScene) -> str:
+        tool = self._functions.get(call.name)
+        if tool is not None:
+            return await tool.call(call.arguments, {ToolScene: scene, ChannelReader: self._channels})
+        server, found = await self._find(call.name)
+        return await server.call(found, _object(call.arguments))
+
+    async def _find(self, name: str) -> tuple["McpServer", McpTool]:
+        """The server's tool that models know by this name; a server that was not asked yet is asked."""
+        candidates = [server for server in self._servers.values() if server.may_have(name)]
+        down = ""
+        for server in candidates:
+            found = server.known(name)
+            if found is None:
+                try:
+                    found = next((each for each in await server.tools() if each.spec.name == name), None)
+                except ServerDown as error:
+                    down = f" The server {server.name} is not there ({error})."
+            if found is not None:
+                return server, found
+        raise ToolError(f"There is no tool {name}.{down} Nothing was done.")
+
+
+async def _tools(server: "McpServer") -> tuple[McpTool, ...]:
+    try:
+        return await server.tools()
+    except ServerDown as error:
+        _log.warning("mcp-server-left-out", server=server.name, problem=str(error))
+        return ()
+
+
+async def _check(server: "McpServer") -> Check:
+    name = f"MCP server {server.name}"
+    try:
+        tools = await server.tools()
+    except ServerDown as error:
+        return Check(name, f"{error}; see its entry in the file that BOBBIN_MCP names.")
+    if server.overfull:
+        return Check(name, f"it has more tools than models are offered; the first {len(tools)} are.")
+    return Check(name, None)
+
+
+def _object(arguments: str) -> dict[str, Any]:
+    """The model's JSON for a server, which checks it against its own schema. Raises ToolError."""
+    try:
+        values = json.loads(arguments if arguments.strip() else "{}")
+    except (ValueError, RecursionError):
+        raise ToolError("The arguments are not JSON. Nothing was done.") from None
+    if not isinstance(values, dict):
+        raise ToolError("The arguments are not a JSON object. Nothing was done.")
+    return values
