@@ -5,6 +5,7 @@ BobbinError
 ├── AssistantFileError   a definition cannot be read: ends the start, exit code 2
 ├── CommandError         what somebody typed cannot be done
 ├── SlackRefused         Slack does not take what Bobbin sends
+├── FileUnusable         a file cannot be used, or not be posted
 └── BackendError         the backend cannot make this run
     ├── BackendUnsupported, BackendRefused (key, quota, model), BackendBusy, BackendUnreachable
     ├── ThreadGone, ThreadLocked, ContextOverflow
@@ -38,6 +39,13 @@ class SlackRefused(BobbinError):
     def __init__(self, sentence: str, code: str) -> None:
         super().__init__(sentence)
         self.code = code
+
+
+class FileUnusable(BobbinError):
+    """A file of a post cannot be used, or one that a run made cannot be posted.
+
+    Of a post's file, the sentence is only what comes after its name: "is empty", "was deleted".
+    """
 
 
 class StoppedByUser(BobbinError):
