@@ -69,7 +69,7 @@ class _Reader(HTMLParser):
         elif tag == "br":
             self._write(" " if self._cells is not None else "\n")
         elif tag == "hr":
-            self._block("---")
+            self._block("---\n")
         elif tag == "img":
             self._write(attributes.get("alt") or "")
         elif tag == "pre":
@@ -100,7 +100,7 @@ class _Reader(HTMLParser):
         elif tag == "pre" and self._pre:
             self._pre -= 1
             self._line()
-            self._block("```\n")
+            self._write("```\n")
         elif tag in ("td", "th") and self._cells is not None:
             self._cells += 1
             self._write(" ")

@@ -5,6 +5,7 @@ an event or a redirect says. A file is never in memory as a whole.
 """
 
 import asyncio
+import contextlib
 import re
 import uuid
 from collections.abc import AsyncGenerator, Mapping
@@ -102,15 +103,16 @@ class SlackFiles:
         canvas = file.media_type == _CANVAS_TYPE or file.mode in _CANVAS_MODES
         if file.size > limit:
             raise FileUnusable(_too_large(file.size, limit))
-        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
         path = folder / uuid.uuid4().hex
         try:
+            await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
             landed = await self._downloaded(file, path, min(limit, _CANVAS_LIMIT) if canvas else limit, canvas=canvas)
             if canvas:
                 return await asyncio.to_thread(_as_markdown, file, landed, limit)
             media_type = media_types.media_type_of(landed.head, landed.tail, file.media_type, file.name)
         except BaseException as error:
-            await asyncio.shield(asyncio.to_thread(path.unlink, missing_ok=True))
+            with contextlib.suppress(OSError):
+                await asyncio.shield(asyncio.to_thread(path.unlink, missing_ok=True))
             if isinstance(error, OSError):
                 _log.warning("file-not-kept", file=file.id, error=repr(error))
                 raise FileUnusable("could not be kept on Bobbin's disk") from error

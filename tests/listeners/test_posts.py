@@ -102,7 +102,15 @@ def test_a_slack_connect_file_has_to_be_asked_for() -> None:
 
 
 def test_odd_files_make_no_arrival_fail() -> None:
-    odd: list[Any] = [None, 5, "x", [], {}, {"id": None, "name": 7, "size": "3", "url_private": [], "mode": {}}, {"size": True}]
+    odd: list[Any] = [
+        None,
+        5,
+        "x",
+        [],
+        {},
+        {"id": None, "name": 7, "size": "3", "url_private": [], "mode": {}},
+        {"size": True},
+    ]
     assert files_of(*odd) == (PostFile("", "a file", "", 0, ""),) * 3
     assert files_of({"name": "x", "size": -1, "mimetype": "Text/Plain; charset=utf-8"})[0].media_type == "text/plain"
     for files in (None, "x", 5, {"id": "F1"}):
