@@ -6,9 +6,10 @@ The bytes go to an address that Slack gives, which is a permission by itself: th
 import asyncio
 import codecs
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, BinaryIO
 
 import aiohttp
 import structlog
@@ -85,12 +86,12 @@ class SlackUploads:
             try:
                 ids[await self._sent(file)] = file
             except FileUnusable as error:
-                problems.append(f"{_title(file)}: {error.sentence}")
+                problems.append(f"{title_of(file)}: {error.sentence}")
         if ids:
             try:
                 await self._complete(target, ids)
             except FileUnusable as error:
-                names = ", ".join(_title(file) for file in ids.values())
+                names = ", ".join(title_of(file) for file in ids.values())
                 problems.append(f"{names}: {error.sentence}")
         if problems:
             raise FileUnusable(f"Not everything could be posted here. {'; '.join(problems)}.")
@@ -119,9 +120,12 @@ class SlackUploads:
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                async with self._session.post(
-                    url, data=_chunks(path), headers=headers, allow_redirects=False, timeout=_TIMEOUT
-                ) as response:
+                async with (
+                    _opened(path) as source,
+                    self._session.post(
+                        url, data=_chunks(source), headers=headers, allow_redirects=False, timeout=_TIMEOUT
+                    ) as response,
+                ):
                     if response.status == 200:
                         return
                     problem = f"status {response.status}"
@@ -134,7 +138,7 @@ class SlackUploads:
 
     async def _complete(self, target: ReplyTarget, ids: dict[str, FileMade]) -> None:
         arguments = {
-            "files": [{"id": file_id, "title": _title(file)} for file_id, file in ids.items()],
+            "files": [{"id": file_id, "title": title_of(file)} for file_id, file in ids.items()],
             "channel_id": target.thread.channel,
             "thread_ts": target.thread.ts,
         }
@@ -165,15 +169,15 @@ class SlackUploads:
 
 def _announcement(file: FileMade, content: _Content) -> dict[str, Any]:
     suffix = PurePath(file.name).suffix.lower()
-    arguments: dict[str, Any] = {"filename": _title(file), "length": content.size}
+    arguments: dict[str, Any] = {"filename": title_of(file), "length": content.size}
     if file.media_type.startswith("image/") or (not file.media_type and suffix in _IMAGES):
-        arguments["alt_txt"] = f"A picture made for this answer: {_title(file)}"[:ALT_TEXT]
+        arguments["alt_txt"] = f"A picture made for this answer: {title_of(file)}"[:ALT_TEXT]
     elif content.text and content.size <= SNIPPET_BYTES and suffix in _SNIPPETS:
         arguments["snippet_type"] = _SNIPPETS[suffix]
     return arguments
 
 
-def _title(file: FileMade) -> str:
+def title_of(file: FileMade) -> str:
     """A file's name on one line, without folders: a model may have chosen it."""
     name = PurePath(file.name.replace("\\", "/")).name
     return " ".join("".join(each if each.isprintable() else " " for each in name).split())[:200] or "file"
@@ -193,14 +197,19 @@ def _is_utf8(content: bytes) -> bool:
     return b"\0" not in content
 
 
-async def _chunks(path: Path) -> AsyncGenerator[bytes, None]:
-    """A file's bytes, read off the event loop."""
+@asynccontextmanager
+async def _opened(path: Path) -> AsyncGenerator[BinaryIO, None]:
+    """A file to read, opened and closed off the event loop; closed too where Slack answers before it is sent."""
     source = await asyncio.to_thread(path.open, "rb")
     try:
-        while chunk := await asyncio.to_thread(source.read, _CHUNK):
-            yield chunk
+        yield source
     finally:
         await asyncio.shield(asyncio.to_thread(source.close))
+
+
+async def _chunks(source: BinaryIO) -> AsyncGenerator[bytes, None]:
+    while chunk := await asyncio.to_thread(source.read, _CHUNK):
+        yield chunk
 
 
 def _unusable(error: SlackRefused) -> FileUnusable:
