@@ -129,7 +129,7 @@ class SlackUploads:
                     if response.status == 200:
                         return
                     problem = f"status {response.status}"
-            except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            except (aiohttp.ClientError, OSError) as error:
                 problem = repr(error)
             _log.info("file-upload-failed", attempt=attempt, problem=problem)
             if attempt < _ATTEMPTS:

@@ -113,6 +113,10 @@ class Files:
 
     # The bytes
 
+    async def read(self, file_id: str) -> bytes:
+        """A kept file's bytes."""
+        return await self._shelf.load(file_id)
+
     def expected(self, file_id: str) -> int | None:
         """The bytes that an announced upload should have; None where none was announced."""
         file = self._announced.get(file_id)

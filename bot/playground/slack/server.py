@@ -190,6 +190,9 @@ class LocalSlack:
         """A person's file, not yet in any message; `fields` change its file object, whatever its content is."""
         return await self._parts.files.keep(filename, content, self.users[name].id, **fields)
 
+    async def read_file(self, file_id: str) -> bytes:
+        return await self._parts.files.read(file_id)
+
     async def edit(self, name: str, channel: str, ts: str, text: str) -> None:
         """Raises SlackError where it is not theirs."""
         self._check_author(name, channel, ts, "cant_update_message")
