@@ -147,7 +147,12 @@ class SlackFiles:
             raise FileUnusable("is empty")
         named = bool(found.get("name") or found.get("title"))
         return replace(
-            told, id=file.id, name=told.name if named else file.name, media_type=told.media_type or file.media_type
+            told,
+            id=file.id,
+            name=told.name if named else file.name,
+            media_type=told.media_type or file.media_type,
+            size=told.size or file.size,
+            url=told.url or file.url,
         )
 
     # Its bytes

@@ -19,7 +19,7 @@ export function drawFile(file) {
 }
 
 export function inWords(bytes) {
-  const units = ["bytes", "KB", "MB", "GB"];
+  const units = [bytes === 1 ? "byte" : "bytes", "KB", "MB", "GB"];
   let unit = 0;
   for (; bytes >= 1024 && unit < units.length - 1; unit += 1) bytes /= 1024;
   return `${+bytes.toFixed(1)} ${units[unit]}`;
