@@ -6,6 +6,7 @@ BobbinError
 ├── CommandError         what somebody typed cannot be done
 ├── ToolError            a tool says why it did not do what the model wanted
 ├── SlackRefused         Slack does not take what Bobbin sends
+├── FileUnusable         a file cannot be used, or not be posted
 └── BackendError         the backend cannot make this run
     ├── BackendUnsupported, BackendRefused (key, quota, model), BackendBusy, BackendUnreachable
     ├── ThreadGone, ThreadLocked, ContextOverflow
@@ -45,6 +46,13 @@ class SlackRefused(BobbinError):
         super().__init__(sentence)
         self.code = code
         self.passing = passing
+
+
+class FileUnusable(BobbinError):
+    """A file of a post cannot be used, or one that a run made cannot be posted.
+
+    Of a post's file, the sentence is only what comes after its name: "is empty", "was deleted".
+    """
 
 
 class StoppedByUser(BobbinError):

@@ -22,6 +22,10 @@ _METHOD_SCOPES = {
     "chat.update": {"chat:write"},
     "conversations.info": {"channels:read", "groups:read", "im:read", "mpim:read"},
     "conversations.replies": {"channels:history", "groups:history", "im:history", "mpim:history"},
+    # Downloads too need files:read (https://docs.slack.dev/messaging/working-with-files).
+    "files.completeUploadExternal": {"files:write"},
+    "files.getUploadURLExternal": {"files:write"},
+    "files.info": {"files:read"},
     "reactions.add": {"reactions:write"},
     "reactions.remove": {"reactions:write"},
     "users.info": {"users:read"},

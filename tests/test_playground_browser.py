@@ -1,6 +1,7 @@
 """What a person does: `bobbin playground`, in a real browser."""
 
 import asyncio
+import base64
 import contextlib
 import os
 import re
@@ -11,7 +12,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Locator, Page, async_playwright, expect
+from playwright.async_api import FilePayload, Locator, Page, async_playwright, expect
 
 from bot.manifest import manifest
 from bot.playground.slack import LocalSlack
@@ -187,3 +188,54 @@ async def test_the_list_stays_where_a_person_reads(page: Page) -> None:
         await expect(messages).to_have_count(62)
         await expect(messages.first).to_be_in_viewport()
         await expect(messages.last).not_to_be_in_viewport()
+
+
+#: A picture of two by two pixels.
+_PICTURE = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAEElEQVR4nGOItl8BRAwQCgAiEgUJf3CG0gAAAABJRU5ErkJggg=="
+)
+#: What a browser does when files are dropped on an element.
+_DROP = """(element, { name, text }) => {
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File([text], name));
+  for (const kind of ["dragenter", "dragover", "drop"]) {
+    element.dispatchEvent(new DragEvent(kind, { dataTransfer, bubbles: true, cancelable: true }));
+  }
+}"""
+
+
+async def test_files_are_attached_and_shown(page: Page) -> None:
+    """By the button, by dropping them, and away again; pictures are shown, other files saved."""
+    async with LocalSlack(manifest=manifest()) as slack:
+        await page.goto(slack.page_url)
+        composer = page.locator("#composer")
+        async with page.expect_file_chooser() as choosing:
+            await composer.get_by_role("button", name="Attach files").click()
+        chooser = await choosing.value
+        picture: FilePayload = {"name": "plot.png", "mimeType": "image/png", "buffer": _PICTURE}
+        wrong: FilePayload = {"name": "wrong.txt", "mimeType": "text/plain", "buffer": b"x"}
+        await chooser.set_files([picture, wrong])
+        await composer.get_by_role("button", name="Take wrong.txt away").click()
+        await page.locator("main").evaluate(_DROP, {"name": "table.csv", "text": "1,2"})
+        await expect(composer.locator(".attached li")).to_have_count(2)
+        await say(page, "composer", "look")
+        await expect(composer.locator(".attached li")).to_have_count(0)
+
+        message = page.get_by_test_id("message").first
+        await expect(message.locator(".words")).to_have_text("look")
+        shown = message.get_by_role("img", name="plot.png")
+        await expect(shown).to_be_visible()
+        assert await shown.evaluate("image => image.decode().then(() => image.naturalWidth)") == 2
+        async with page.expect_download() as saving:
+            await message.get_by_role("link", name="table.csv").click()
+        saved = await (await saving.value).path()
+        assert saved.read_bytes() == b"1,2"
+        assert [file["name"] for file in slack.messages("C0GENERAL")[0]["files"]] == ["plot.png", "table.csv"]
+
+        await message.hover()
+        await message.get_by_title("Reply in thread").click()
+        await page.locator("aside").evaluate(_DROP, {"name": "reply.txt", "text": "x"})
+        await page.get_by_test_id("thread-composer").press("Enter")
+        await expect(page.get_by_test_id("thread").get_by_role("link", name="reply.txt")).to_be_visible()
+        [_, reply] = slack.messages("C0GENERAL")
+        assert (reply["text"], reply["files"][0]["name"]) == ("", "reply.txt")

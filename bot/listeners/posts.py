@@ -3,11 +3,12 @@
 https://docs.slack.dev/reference/events/message, https://docs.slack.dev/reference/events/app_mention
 """
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bot.engine.ports import Arrival, Post, PostKind, ThreadKey
+from bot.engine.ports import Arrival, Post, PostFile, PostKind, ThreadKey
 from bot.listeners.entities import LEADING_MENTION, mention_of, without_leading_mention
 
 #: Subtypes of what a person wrote; all others (joins, topics, bots) are not for Bobbin.
@@ -15,6 +16,11 @@ _WRITTEN = frozenset({None, "file_share", "thread_broadcast", "me_message"})
 #: Slack's own helper posts as a user.
 _SLACKBOT = "USLACKBOT"
 _SURFACE_OF_ID = {"D": "im", "G": "group"}
+#: The mode of a file that Slack tells more of only when asked (files.info), as for Slack Connect
+#: (https://docs.slack.dev/reference/events/message/file_share).
+ASK_FOR_FILE = "file_access"
+#: Characters of a file's name that are kept, and of an ending that survives a cut.
+_NAME, _SUFFIX = 200, 20
 
 Payload = Mapping[str, Any]
 
@@ -58,10 +64,11 @@ def arrival_from(body: Payload, bot_user: str) -> Arrival | None:
         ts=ts,
         author=author,
         author_team=event.get("user_team") or event.get("source_team") or event.get("team") or team,
-        text=_with_files(without_leading_mention(raw, bot_user), event.get("files") or ()),
+        text=without_leading_mention(raw, bot_user),
         kind=PostKind.ASK,
         surface=surface,
         event_id=str(body.get("event_id") or ""),
+        files=_files(event),
     )
     leading = LEADING_MENTION.match(raw)
     return Arrival(
@@ -81,9 +88,7 @@ def edit_from(body: Payload, bot_user: str) -> Edit | None:
     if message.get("text") == previous.get("text"):
         return None
     edited_ts = str(message["edited"].get("ts") or event.get("event_ts") or "")
-    text = _with_files(
-        without_leading_mention(str(message.get("text") or ""), _bot_user(body, bot_user)), message.get("files") or ()
-    )
+    text = without_leading_mention(str(message.get("text") or ""), _bot_user(body, bot_user))
     return Edit(_team(body), event["channel"], message["ts"], text, edited_ts)
 
 
@@ -123,6 +128,42 @@ def _surface(event: Payload) -> str:
     return "im" if kind == "app_home" else str(kind)
 
 
-def _with_files(text: str, files: Any) -> str:
-    names = ", ".join(str(file.get("name") or file.get("title") or "a file") for file in files)
-    return f"{text}\n[Attached, but not readable for you yet: {names}]".strip() if names else text
+def _files(event: Payload) -> tuple[PostFile, ...]:
+    files = event.get("files")
+    return tuple(file_from(file) for file in files if isinstance(file, Mapping)) if isinstance(files, list) else ()
+
+
+def file_from(file: Payload) -> PostFile:
+    """A file as Slack describes it (https://docs.slack.dev/reference/objects/file-object), in an event or in the
+    answer of files.info. What is missing or odd is empty, or 0."""
+    access = file.get("file_access")
+    mode = _text(file, "mode")
+    return PostFile(
+        id=_text(file, "id"),
+        name=plain_name(_text(file, "name") or _text(file, "title")),
+        media_type=_text(file, "mimetype").partition(";")[0].strip().lower(),
+        size=_size(file.get("size")),
+        url=_text(file, "url_private_download") or _text(file, "url_private"),
+        mode=ASK_FOR_FILE if access not in (None, "visible") and mode != "tombstone" else mode,
+    )
+
+
+def plain_name(name: str) -> str:
+    """A file's name that harms nobody who prints it or puts it on a disk: one line, at most 200 characters, no
+    folders, nothing invisible. Its ending stays."""
+    visible = "".join(" " if unicodedata.category(each)[0] in "CZ" else each for each in name)
+    plain = " ".join(visible.replace("/", "_").replace("\\", "_").split())
+    if len(plain) > _NAME:
+        stem, dot, suffix = plain.rpartition(".")
+        suffix = dot + suffix if stem and len(suffix) <= _SUFFIX else ""
+        plain = plain[: _NAME - len(suffix)].rstrip() + suffix
+    return "a file" if plain in ("", ".", "..") else plain
+
+
+def _text(file: Payload, field: str) -> str:
+    value = file.get(field)
+    return value if isinstance(value, str) else ""
+
+
+def _size(size: Any) -> int:
+    return max(size, 0) if isinstance(size, int) and not isinstance(size, bool) else 0

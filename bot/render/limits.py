@@ -27,6 +27,9 @@ CALLS_PER_MINUTE = {
     "assistant.threads.setSuggestedPrompts": 100,
     "conversations.replies": 50,
     "conversations.info": 50,
+    "files.completeUploadExternal": 100,
+    "files.getUploadURLExternal": 100,
+    "files.info": 100,
     "users.info": 100,
     "reactions.add": 50,
     "reactions.remove": 50,
@@ -35,3 +38,8 @@ CALLS_PER_MINUTE = {
 #: chat.postMessage has a limit of its own: about one message a second and channel
 #: (https://docs.slack.dev/apis/web-api/rate-limits).
 POSTS_PER_MINUTE_AND_CHANNEL = 60
+
+#: Characters of a picture's description, and bytes of a snippet
+#: (https://docs.slack.dev/reference/methods/files.getUploadURLExternal#errors).
+ALT_TEXT = 1_000
+SNIPPET_BYTES = 1_000_000

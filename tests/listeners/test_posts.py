@@ -1,11 +1,14 @@
 """Payloads become arrivals: which count, whose they are, and what is taken off."""
 
+import unicodedata
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bot.engine.ports import ThreadKey
-from bot.listeners.posts import arrival_from, deletion_from, edit_from, stopped_thread
+from bot.engine.ports import PostFile, ThreadKey
+from bot.listeners.posts import arrival_from, deletion_from, edit_from, plain_name, stopped_thread
 
 _BOT = "U0BOT"
 
@@ -63,10 +66,81 @@ def test_a_slack_connect_author_keeps_their_own_team() -> None:
     assert (arrival.post.author_team, arrival.post.thread.team) == ("T2", "T1")
 
 
-def test_files_are_named_in_the_text() -> None:
-    arrival = arrival_from(event(subtype="file_share", text="", files=[{"name": "a.pdf"}, {"id": "F2"}]), _BOT)
+def files_of(*files: Any, **changes: Any) -> tuple[PostFile, ...]:
+    arrival = arrival_from(event(**{"subtype": "file_share", "text": "", "files": list(files), **changes}), _BOT)
     assert arrival is not None
-    assert arrival.post.text == "[Attached, but not readable for you yet: a.pdf, a file]"
+    assert not arrival.post.text
+    return arrival.post.files
+
+
+def test_a_posts_files_come_with_it() -> None:
+    url = "https://files.slack.com/files-pri/T1-F1/a.pdf"
+    described = {
+        "id": "F1",
+        "name": "a.pdf",
+        "title": "A",
+        "mimetype": "application/pdf",
+        "size": 3,
+        "mode": "hosted",
+        "url_private": url,
+        "url_private_download": f"{url}?download",
+    }
+    assert files_of(described) == (PostFile("F1", "a.pdf", "application/pdf", 3, f"{url}?download", "hosted"),)
+    assert files_of(described, type="app_mention", subtype=None) == files_of(described)
+
+
+def test_a_slack_connect_file_has_to_be_asked_for() -> None:
+    """https://docs.slack.dev/reference/events/message/file_share"""
+    [file] = files_of({"id": "F1", "mode": "file_access", "file_access": "check_file_info", "name": None})
+    assert (file.id, file.url, file.mode) == ("F1", "", "file_access")
+    [file] = files_of({"id": "F1", "file_access": "check_file_info"})
+    assert file.mode == "file_access"
+    [file] = files_of({"id": "F1", "mode": "hosted", "file_access": "visible"})
+    assert file.mode == "hosted"
+    [file] = files_of({"id": "F1", "mode": "tombstone", "file_access": "file_not_found"})
+    assert file.mode == "tombstone"
+
+
+def test_odd_files_make_no_arrival_fail() -> None:
+    odd: list[Any] = [
+        None,
+        5,
+        "x",
+        [],
+        {},
+        {"id": None, "name": 7, "size": "3", "url_private": [], "mode": {}},
+        {"size": True},
+    ]
+    assert files_of(*odd) == (PostFile("", "a file", "", 0, ""),) * 3
+    assert files_of({"name": "x", "size": -1, "mimetype": "Text/Plain; charset=utf-8"})[0].media_type == "text/plain"
+    for files in (None, "x", 5, {"id": "F1"}):
+        arrival = arrival_from(event(files=files), _BOT)
+        assert arrival is not None
+        assert arrival.post.files == ()
+
+
+@given(st.dictionaries(st.text(max_size=3), st.none() | st.integers() | st.text(), max_size=2), st.text())
+def test_whatever_a_file_says_it_becomes_one(noise: dict[str, Any], name: str) -> None:
+    [file] = files_of({**noise, "name": name, "size": noise.get("size", 1)})
+    assert file.name
+
+
+@given(st.text() | st.text(alphabet="./\\ a\n\u202e\x00", max_size=400))
+def test_names_are_one_line_short_and_no_path(name: str) -> None:
+    plain = plain_name(name)
+    assert 0 < len(plain) <= 200
+    assert plain == " ".join(plain.split())
+    assert not any(unicodedata.category(each)[0] == "C" for each in plain)
+    assert not set("/\\") & set(plain)
+    assert plain not in (".", "..")
+    assert plain_name(plain) == plain
+
+
+def test_a_long_name_keeps_its_ending() -> None:
+    assert plain_name("x" * 300 + ".pdf") == "x" * 196 + ".pdf"
+    assert plain_name("../../etc/passwd") == ".._.._etc_passwd"
+    assert plain_name("fdp\u202egpj.exe") == "fdp gpj.exe"
+    assert len(plain_name("x." + "y" * 300)) == 200
 
 
 @pytest.mark.parametrize(
@@ -98,6 +172,12 @@ def test_an_edit_has_its_new_text() -> None:
     edit = edit_from(changed(), _BOT)
     assert edit is not None
     assert (edit.ts, edit.text, edit.edited_ts) == ("1.000001", "new", "2.000000")
+
+
+def test_an_edits_text_says_nothing_of_files() -> None:
+    edit = edit_from(changed(files=[{"id": "F1", "name": "a.pdf"}]), _BOT)
+    assert edit is not None
+    assert edit.text == "new"
 
 
 @pytest.mark.parametrize("message", [{"text": "old"}, {"edited": None}, {"ts": None}])

@@ -116,6 +116,32 @@ async def test_uploads_are_limited(client: AsyncWebClient, fields: dict[str, Any
     assert await refused(client.files_getUploadURLExternal(filename="x.txt", **fields)) == code
 
 
+async def test_snippets_and_descriptions_are_kept(slack: LocalSlack, client: AsyncWebClient) -> None:
+    for fields in ({"snippet_type": "python"}, {"alt_txt": "a plot"}):
+        made = await client.files_getUploadURLExternal(filename="x", length=1, **fields)
+        await upload(made["upload_url"], b"x")
+        await client.files_completeUploadExternal(files=[{"id": made["file_id"]}])
+        file = (await client.files_info(file=made["file_id"]))["file"]
+        assert (file["mode"], file.get("alt_txt")) == (
+            ("snippet", None) if "snippet_type" in fields else ("hosted", "a plot")
+        )
+
+
+async def test_a_canvas_is_downloaded_as_html(slack: LocalSlack) -> None:
+    file = await slack.add_file("ada", "Plan", b"<div>", mimetype="application/vnd.slack-docs", mode="quip")
+    assert await fetch(file["url_private"], slack.bot_token) == (200, "text/html", b"<div>")
+
+
+async def test_who_asked_for_bytes_is_remembered(slack: LocalSlack) -> None:
+    file = await slack.add_file("ada", "a.txt", b"abc")
+    await fetch(file["url_private"])
+    await fetch(file["url_private"], "xoxb-other")
+    assert [(each.kind, each.file, each.authorization) for each in slack.transfers] == [
+        ("download", file["id"], None),
+        ("download", file["id"], "Bearer xoxb-other"),
+    ]
+
+
 # Restarts
 
 

@@ -1,6 +1,7 @@
 """The local Slack's page: who may use it, what it shows, live, and that nothing anybody writes becomes markup."""
 
 import contextlib
+import io
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -79,7 +80,7 @@ async def watching(browser: aiohttp.ClientSession, person: str = "ada") -> Async
 
 
 async def test_the_page_loads_nothing_from_elsewhere_and_is_framed_nowhere(browser: aiohttp.ClientSession) -> None:
-    scripts = (f"page/{name}.js" for name in ("page", "state", "messages", "mrkdwn", "composer"))
+    scripts = (f"page/{name}.js" for name in ("page", "state", "messages", "mrkdwn", "composer", "files"))
     kinds = {"": "text/html", "page/page.css": "text/css", **dict.fromkeys(scripts, "text/javascript")}
     for path, kind in kinds.items():
         async with browser.get(f"/{path}") as answer:
@@ -257,7 +258,8 @@ async def test_the_state_is_what_the_stream_begins_with(slack: LocalSlack, brows
     async with watching(browser) as stream, browser.get("page/state", params={"person": "ada"}) as answer:
         state = await answer.json()
         assert state == stream.shown
-        assert [message["files"] for message in state["messages"].values()] == [["notes.txt"]]
+        [[file]] = [message["files"] for message in state["messages"].values()]
+        assert (file["name"], file["size"], file["image"]) == ("notes.txt", 3, False)
 
 
 async def test_images_come_from_this_server_only(slack: LocalSlack, browser: aiohttp.ClientSession) -> None:
@@ -267,9 +269,93 @@ async def test_images_come_from_this_server_only(slack: LocalSlack, browser: aio
     async with watching(browser) as stream:
         [message] = stream.shown["messages"].values()
         assert [(each["source"], each["alt"]) for each in message["blocks"]] == [
-            ("/files-pri/F1/x.png", "a plot"),
+            ("F1", "a plot"),
             (None, "a plot"),
         ]
+
+
+# Files
+
+
+async def post_files(browser: aiohttp.ClientSession, said: Json, *files: tuple[str, bytes]) -> tuple[int, Json]:
+    form = aiohttp.FormData({"said": json.dumps(said)}, quote_fields=False)  # as browsers do
+    for name, content in files:
+        form.add_field("file", io.BytesIO(content), filename=name)
+    async with browser.post("page/post", data=form) as answer:
+        return answer.status, await answer.json()
+
+
+async def bytes_of(browser: aiohttp.ClientSession, file: str, person: str = "ada") -> tuple[int, str, bytes]:
+    async with browser.get(f"page/files/{file}", params={"person": person}) as answer:
+        return answer.status, answer.headers.get("Content-Disposition", ""), await answer.read()
+
+
+async def test_files_come_along_with_a_post(slack: LocalSlack, browser: aiohttp.ClientSession) -> None:
+    said = {"person": "ada", "channel": "C0GENERAL", "text": ""}
+    status, answer = await post_files(browser, said, ("größe.csv", b"1,2"), ("a.png", b"\x89PNG"))
+    assert status == 200
+    [message] = slack.messages("C0GENERAL")
+    assert (message["ts"], message["subtype"]) == (answer["done"], "file_share")
+    assert [file["name"] for file in message["files"]] == ["größe.csv", "a.png"]
+    table, picture = message["files"]
+    status, disposition, content = await bytes_of(browser, table["id"])
+    assert (status, disposition.partition(";")[0], content) == (200, "attachment", b"1,2")
+    status, disposition, content = await bytes_of(browser, picture["id"])
+    assert (status, disposition.partition(";")[0], content) == (200, "inline", b"\x89PNG")
+
+
+async def test_files_are_for_those_who_see_their_message(slack: LocalSlack, browser: aiohttp.ClientSession) -> None:
+    await slack.post("ada", "G0LAB", "secret", files=[("a.txt", b"secret")])
+    loose = await slack.add_file("ada", "b.txt", b"loose")
+    [file] = slack.messages("G0LAB")[0]["files"]
+    assert (await bytes_of(browser, file["id"]))[0] == 200
+    assert (await bytes_of(browser, file["id"], "linus"))[0] == 404
+    assert (await bytes_of(browser, loose["id"]))[0] == 404
+    assert (await bytes_of(browser, "F0NONE"))[0] == 404
+    assert (await bytes_of(browser, file["id"], "nobody"))[0] == 400
+
+
+async def test_no_file_acts_as_a_page(slack: LocalSlack, browser: aiohttp.ClientSession) -> None:
+    await slack.post("ada", "C0GENERAL", "", files=[("a.html", b"<script>"), ("a.svg", b"<svg onload=alert(1)>")])
+    for file in slack.messages("C0GENERAL")[0]["files"]:
+        async with browser.get(f"page/files/{file['id']}", params={"person": "ada"}) as answer:
+            assert answer.content_type == "application/octet-stream"
+            assert answer.headers["Content-Disposition"].startswith("attachment")
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+            assert "sandbox" in answer.headers["Content-Security-Policy"]
+    async with watching(browser) as stream:
+        [message] = stream.shown["messages"].values()
+        assert [file["image"] for file in message["files"]] == [False, False]
+
+
+async def test_a_slack_connect_file_is_shown_to_people(slack: LocalSlack, browser: aiohttp.ClientSession) -> None:
+    file = await slack.add_file("ada", "a.png", b"x")
+    stub = {"id": file["id"], "mode": "file_access", "file_access": "check_file_info"}
+    await slack.post("ada", "C0GENERAL", "", files=[stub, {"id": "F0GONE", "mode": "tombstone"}])
+    async with watching(browser) as stream:
+        [message] = stream.shown["messages"].values()
+        assert [(each["name"], each["there"]) for each in message["files"]] == [("a.png", True), ("a file", False)]
+    assert (await bytes_of(browser, file["id"]))[2] == b"x"
+
+
+async def test_more_than_fits_is_said(slack: LocalSlack, browser: aiohttp.ClientSession) -> None:
+    said = {"person": "ada", "channel": "C0GENERAL", "text": ""}
+    status, answer = await post_files(browser, said, ("big.bin", bytes(65 * 1024 * 1024)))
+    assert (status, answer["error"]) == (413, "That is more than fits at once.")
+    assert not slack.messages("C0GENERAL")
+
+
+async def test_file_objects_come_from_no_browser(slack: LocalSlack, browser: aiohttp.ClientSession) -> None:
+    """Only bytes: what a file is, the server says."""
+    await act(browser, "post", person="ada", channel="C0GENERAL", text="hi", files=[{"id": "F1", "name": "x"}])
+    assert "files" not in slack.messages("C0GENERAL")[0]
+
+
+async def test_a_form_without_words_is_refused(browser: aiohttp.ClientSession) -> None:
+    form = aiohttp.FormData()
+    form.add_field("file", b"x", filename="a.txt")
+    async with browser.post("page/post", data=form) as answer:
+        assert answer.status == 400
 
 
 async def test_everybody_sees_their_own_channels(slack: LocalSlack, browser: aiohttp.ClientSession) -> None:

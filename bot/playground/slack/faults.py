@@ -1,4 +1,5 @@
-"""Faults: what a test makes the local Slack do wrong, and where."""
+"""Faults: what a test makes the local Slack do wrong, and where. The bytes of files go by the methods `download` and
+`upload`."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -6,7 +7,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One thing to go wrong with a Web API call. Unset fields do nothing."""
+    """One thing to go wrong with a Web API call, or with the bytes of a file. Unset fields do nothing."""
 
     #: Answer `ok: false` with this code.
     error: str | None = None
@@ -21,6 +22,10 @@ class Fault:
     when: Literal["before", "after"] = "before"
     #: Seconds to wait first.
     delay: float = 0.0
+    #: Of a download: send whoever asks there instead, with 302.
+    redirect: str | None = None
+    #: Of a download: send so many bytes of it only, then cut the connection.
+    cut: int | None = None
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Files: uploads in three steps, and downloads (https://docs.slack.dev/messaging/working-with-files)."""
+"""Files: uploads in three steps, and what is said of files (https://docs.slack.dev/messaging/working-with-files)."""
 
 import asyncio
 import mimetypes
@@ -7,8 +7,6 @@ from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import quote
 
-from aiohttp import web
-
 from bot.playground.slack import limits
 from bot.playground.slack.errors import SlackError, invalid
 from bot.playground.slack.methods import Methods
@@ -16,23 +14,36 @@ from bot.playground.slack.workspace import Workspace, new_id
 
 Json = dict[str, Any]
 
-#: Slack answers a download without a token that may read it with its login page, and with 200.
-_LOGIN_PAGE = "<!DOCTYPE html><html><head><title>Sign in | Slack</title></head><body>Sign in</body></html>"
+
+class Shelf:
+    """The bytes of files: in a folder, or in memory."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._contents: dict[str, bytes] = {}
+
+    async def store(self, file_id: str, content: bytes) -> None:
+        if self._folder is None:
+            self._contents[file_id] = content
+            return
+        await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)
+        await asyncio.to_thread((self._folder / file_id).write_bytes, content)
+
+    async def load(self, file_id: str) -> bytes:
+        if self._folder is None:
+            return self._contents[file_id]
+        return await asyncio.to_thread((self._folder / file_id).read_bytes)
 
 
 class Files:
-    """Slack's file objects are the workspace's; their bytes are here, or in a folder."""
+    """Slack's file objects are the workspace's; their bytes are on the shelf."""
 
-    def __init__(
-        self, workspace: Workspace, methods: Methods, address: Callable[[], str], folder: Path | None, token: str | None
-    ) -> None:
-        """`address` is the server's own, once it is known; `token` may read files, None where no token may."""
+    def __init__(self, workspace: Workspace, methods: Methods, address: Callable[[], str], shelf: Shelf) -> None:
+        """`address` is the server's own, once it is known."""
         self._workspace = workspace
         self._methods = methods
         self._address = address
-        self._folder = folder
-        self._token = token
-        self._contents: dict[str, bytes] = {}
+        self._shelf = shelf
         #: Uploads that were announced and not completed: file id -> the file
         self._announced: dict[str, Json] = {}
 
@@ -43,14 +54,10 @@ class Files:
             "files.info": self.info,
         }
 
-    def add_routes(self, app: web.Application) -> None:
-        app.router.add_post("/upload/{file}", self._receive)
-        app.router.add_get("/files-pri/{file}/{name}", self._download)
-
-    async def keep(self, name: str, content: bytes, user_id: str) -> Json:
-        """A person's file."""
-        file = self._described(new_id("F"), name, len(content), user_id)
-        await self._store(file["id"], content)
+    async def keep(self, name: str, content: bytes, user_id: str, **fields: Any) -> Json:
+        """A person's file; `fields` are more of its file object, or others, such as a canvas's mode."""
+        file = {**self._described(new_id("F"), name, len(content), user_id), **fields}
+        await self._shelf.store(file["id"], content)
         self._workspace.files[file["id"]] = file
         return file
 
@@ -66,7 +73,9 @@ class Files:
             raise SlackError("snippet_too_large")
         file_id = new_id("F")
         described = self._described(file_id, call["filename"], length, self._workspace.bot_user_id)
-        self._announced[file_id] = {**described, "uploaded": False}
+        snippet = {"mode": "snippet", "filetype": call["snippet_type"]} if "snippet_type" in call else {}
+        described = {"alt_txt": call["alt_txt"], **described} if "alt_txt" in call else described
+        self._announced[file_id] = {**described, **snippet, "uploaded": False}
         return {"upload_url": f"{self._address()}/upload/{file_id}", "file_id": file_id}
 
     def complete(self, call: Json) -> Json:
@@ -104,46 +113,19 @@ class Files:
 
     # The bytes
 
-    async def _receive(self, request: web.Request) -> web.Response:
-        file = self._announced.get(request.match_info["file"])
-        if file is None:
-            return web.Response(status=404, text="no such upload")
-        content = await self._body(request)
-        if len(content) != file["size"]:
-            return web.Response(status=400, text=f"{file['size']} bytes were announced, {len(content)} came")
-        await self._store(file["id"], content)
-        file["uploaded"] = True
-        return web.Response(text=f"OK - {len(content)}")
+    async def read(self, file_id: str) -> bytes:
+        """A kept file's bytes."""
+        return await self._shelf.load(file_id)
 
-    async def _body(self, request: web.Request) -> bytes:
-        if not request.content_type.startswith("multipart/"):
-            return await request.read()
-        for value in (await request.post()).values():
-            if isinstance(value, web.FileField):
-                return value.file.read()
-        return b""
+    def expected(self, file_id: str) -> int | None:
+        """The bytes that an announced upload should have; None where none was announced."""
+        file = self._announced.get(file_id)
+        return int(file["size"]) if file else None
 
-    async def _download(self, request: web.Request) -> web.Response:
-        if self._token is None or request.headers.get("Authorization") != f"Bearer {self._token}":
-            return web.Response(text=_LOGIN_PAGE, content_type="text/html")
-        file = self._workspace.files.get(request.match_info["file"])
-        if file is None:
-            return web.Response(status=404)
-        # Never shown by a browser: whatever a file holds, it cannot act on this page's behalf.
-        headers = {"Content-Disposition": "attachment", "X-Content-Type-Options": "nosniff"}
-        return web.Response(body=await self._load(file["id"]), content_type=file["mimetype"], headers=headers)
-
-    async def _store(self, file_id: str, content: bytes) -> None:
-        if self._folder is None:
-            self._contents[file_id] = content
-            return
-        await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)
-        await asyncio.to_thread((self._folder / file_id).write_bytes, content)
-
-    async def _load(self, file_id: str) -> bytes:
-        if self._folder is None:
-            return self._contents[file_id]
-        return await asyncio.to_thread((self._folder / file_id).read_bytes)
+    async def receive(self, file_id: str, content: bytes) -> None:
+        """The bytes of an announced upload came."""
+        await self._shelf.store(file_id, content)
+        self._announced[file_id]["uploaded"] = True
 
     def _described(self, file_id: str, name: str, size: int, user_id: str) -> Json:
         """https://docs.slack.dev/reference/objects/file-object"""

@@ -5,12 +5,13 @@ import json
 from collections.abc import Awaitable, Callable
 from importlib import resources
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from bot.playground.slack.errors import SlackError
-from bot.playground.slack.page_state import PageState
+from bot.playground.slack.page_state import IMAGES, PageState
 
 if TYPE_CHECKING:
     from bot.playground.slack.server import LocalSlack
@@ -38,8 +39,18 @@ class Page:
     def add_routes(self, app: web.Application) -> None:
         """The application sees to it that every request came to this machine by its own name."""
         app.router.add_get("/", _file("index.html"))
-        for name in ("page.js", "state.js", "messages.js", "mrkdwn.js", "composer.js", "page.css"):
+        for name in (
+            "page.js",
+            "state.js",
+            "messages.js",
+            "mrkdwn.js",
+            "composer.js",
+            "attachments.js",
+            "files.js",
+            "page.css",
+        ):
             app.router.add_get(f"/page/{name}", _file(name))
+        app.router.add_get("/page/files/{file}", self._file)
         app.router.add_get("/page/state", self._now)
         app.router.add_get("/page/events", self._events)
         for name, act in self._acts().items():
@@ -60,7 +71,9 @@ class Page:
         }
 
     async def _post(self, said: Json) -> str:
-        return await self._slack.post(said["person"], said["channel"], str(said["text"]), said.get("thread_ts"))
+        return await self._slack.post(
+            said["person"], said["channel"], str(said["text"]), said.get("thread_ts"), files=said.get("files", ())
+        )
 
     async def _edit(self, said: Json) -> None:
         await self._slack.edit(said["person"], said["channel"], said["ts"], str(said["text"]))
@@ -89,6 +102,23 @@ class Page:
     async def _now(self, request: web.Request) -> web.Response:
         """All that one person sees, as JSON."""
         return web.json_response(self._state.of(self._who(request)), headers={"Cache-Control": "no-store"})
+
+    async def _file(self, request: web.Request) -> web.Response:
+        """A file's bytes, for somebody who sees a message with it. Pictures are shown, all else is saved."""
+        person, file_id = self._who(request), request.match_info["file"]
+        if not self._state.may_see(person, file_id) or file_id not in self._slack.workspace.files:
+            raise web.HTTPNotFound(text="There is no such file for you.")
+        file = self._slack.workspace.files[file_id]
+        shown = file.get("mimetype") in IMAGES
+        name = quote(str(file["name"]), safe="", errors="replace")
+        headers = {
+            "Content-Disposition": f"{'inline' if shown else 'attachment'}; filename*=UTF-8''{name}",
+            "Content-Security-Policy": "default-src 'none'; sandbox",
+            "Cross-Origin-Resource-Policy": "same-origin",
+            "X-Content-Type-Options": "nosniff",
+        }
+        kind = file["mimetype"] if shown else "application/octet-stream"
+        return web.Response(body=await self._slack.read_file(file_id), content_type=kind, headers=headers)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         """Server-Sent Events: first everything, then what changed."""
@@ -143,7 +173,9 @@ def _from_the_page(handler: Handler) -> Handler:
 def _acting(act: Act) -> Handler:
     async def handle(request: web.Request) -> web.Response:
         try:
-            done = await act(await request.json())
+            done = await act(await _said(request))
+        except web.HTTPRequestEntityTooLarge:
+            return web.json_response({"error": "That is more than fits at once."}, status=413)
         except SlackError as error:
             return web.json_response({"error": f"Slack says {error.code}."}, status=400)
         except (KeyError, TypeError, ValueError) as error:
@@ -151,6 +183,18 @@ def _acting(act: Act) -> Handler:
         return web.json_response({"ok": True, "done": done})
 
     return handle
+
+
+async def _said(request: web.Request) -> Json:
+    """What somebody says: JSON, or a form with the JSON as `said`, and files."""
+    if request.content_type != "multipart/form-data":
+        said = await request.json()
+        if not isinstance(said, dict):
+            raise TypeError("it is no object")
+        return {**said, "files": ()}  # they come as bytes alone
+    form = await request.post()
+    files = [(part.filename, part.file.read()) for part in form.getall("file", ()) if isinstance(part, web.FileField)]
+    return {**json.loads(str(form["said"])), "files": files}
 
 
 def _file(name: str) -> Handler:

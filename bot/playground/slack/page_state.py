@@ -1,5 +1,6 @@
 """What one person sees of the local Slack, as data for the page. All text that may hold markup is safe HTML."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -8,6 +9,12 @@ from bot.playground.slack.rendering import Rendering
 from bot.playground.slack.workspace import Channel, Person, Workspace
 
 Json = dict[str, Any]
+
+
+#: What a browser may show in place: pictures that cannot hold anything that acts.
+IMAGES = frozenset({"image/gif", "image/jpeg", "image/png", "image/webp"})
+#: A file's address on this server, for apps with a token.
+_PRIVATE = re.compile(r"/files-pri/(\w+)/[^/]*")
 
 
 class PageState:
@@ -72,17 +79,44 @@ class PageState:
             "html": "" if blocks and message.get("markdown_text") is None else self._rendering.message(message),
             "blocks": blocks,
             "tasks": [{**task, "details": str(task.get("details", ""))} for task in message.get("tasks", {}).values()],
-            "files": [str(file.get("name", "file")) for file in _objects(message.get("files"))],
+            "files": [self._file(file) for file in _objects(message.get("files"))],
             "streaming": bool(message.get("streaming")),
             "edited": bool(message.get("edited")) and message.get("user") != self._workspace.bot_user_id,
             "reactions": {name: len(users) for name, users in message.get("reactions", {}).items() if users},
+        }
+
+    def may_see(self, person: str, file_id: str) -> bool:
+        """Whether a file is in a message of a channel that a person is in."""
+        own = self._workspace.people[person]
+        return any(
+            file_id in self._files_of(message)
+            for channel in self._workspace.channels.values()
+            if own.id in channel.members
+            for message in self._workspace.messages[channel.id].values()
+        )
+
+    def _files_of(self, message: Json) -> set[str | None]:
+        images = {self._own_image(block) for block in message.get("blocks", []) if block["type"] == "image"}
+        return images | {str(file.get("id")) for file in _objects(message.get("files"))}
+
+    def _file(self, file: Json) -> Json:
+        """What is shown of a file. One of Slack Connect, of which events say little, is known here all the same."""
+        known = self._workspace.files.get(str(file.get("id")))
+        file = known or file
+        return {
+            "id": str(file.get("id", "")),
+            "name": str(file.get("title") or file.get("name") or "a file"),
+            "alt": str(file.get("alt_txt") or file.get("name") or "a picture"),
+            "size": file.get("size", 0),
+            "image": known is not None and known.get("mimetype") in IMAGES,
+            "there": known is not None,
         }
 
     def _block(self, block: Json) -> Json:
         """A block with its texts as HTML. Blocks that Slack's checks know little of may hold anything."""
         shown: Json = {"type": block["type"], **self._wording(block)}
         if block["type"] == "image":
-            shown |= {"source": self._own_image(block.get("image_url")), "alt": str(block.get("alt_text", ""))}
+            shown |= {"source": self._own_image(block), "alt": str(block.get("alt_text", ""))}
         elif block["type"] != "context":
             accessory = [block["accessory"]] if "accessory" in block else block.get("elements")
             shown["elements"] = _objects(accessory)
@@ -105,13 +139,16 @@ class PageState:
         said = str(text.get("text", ""))
         return self._rendering.mrkdwn(said if text.get("type") == "mrkdwn" else said.replace("<", "&lt;"))
 
-    def _own_image(self, url: Any) -> str | None:
-        """The path of an image that this server has; None for others, whose server would learn who looks."""
+    def _own_image(self, block: Json) -> str | None:
+        """The id of an image that this server has; None for others, whose server would learn who looks."""
+        if isinstance(slack_file := block.get("slack_file"), dict) and "id" in slack_file:
+            return str(slack_file["id"])
         try:
-            parts = urlsplit(str(url))
+            parts = urlsplit(str(block.get("image_url")))
         except ValueError:
             return None
-        return parts.path if f"{parts.scheme}://{parts.netloc}" == self._address() else None
+        private = _PRIVATE.fullmatch(parts.path)
+        return private[1] if private and f"{parts.scheme}://{parts.netloc}" == self._address() else None
 
 
 def _person(person: Person) -> Json:

@@ -9,7 +9,8 @@ from bot.playground.slack.app_manifest import AppManifest
 from bot.playground.slack.delivery import Delivery
 from bot.playground.slack.directory import Directory
 from bot.playground.slack.events import Events
-from bot.playground.slack.files import Files
+from bot.playground.slack.faults import Faults
+from bot.playground.slack.files import Files, Shelf
 from bot.playground.slack.interactions import Interactions
 from bot.playground.slack.methods import Methods
 from bot.playground.slack.people import People
@@ -17,6 +18,7 @@ from bot.playground.slack.response_urls import ResponseUrls
 from bot.playground.slack.signed_http import SignedHttp
 from bot.playground.slack.socket_mode import SocketMode
 from bot.playground.slack.streams import Streams
+from bot.playground.slack.transfers import Transfers
 from bot.playground.slack.views import Views
 from bot.playground.slack.workspace import Workspace
 
@@ -36,6 +38,7 @@ class Options:
     address: Callable[[], str]
     files_folder: Path | None
     files_token: str | None
+    faults: Faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class Parts:
     streams: Streams
     views: Views
     files: Files
+    transfers: Transfers
     response_urls: ResponseUrls
     people: People
     interactions: Interactions
@@ -71,10 +75,25 @@ def assemble(workspace: Workspace, manifest: AppManifest, options: Options, chan
     methods = Methods(workspace, manifest.scopes, events)
     streams = Streams(workspace, manifest, methods, options.stream_lifetime)
     views = Views(workspace, manifest)
-    files = Files(workspace, methods, options.address, options.files_folder, options.files_token)
+    shelf = Shelf(options.files_folder)
+    files = Files(workspace, methods, options.address, shelf)
+    transfers = Transfers(workspace, files, shelf, options.faults, options.files_token)
     response_urls = ResponseUrls(workspace, methods, lambda token: f"{options.address()}/response/{token}")
     people = People(workspace, events, streams, files, views, changed)
     interactions = Interactions(workspace, manifest, delivery, views, response_urls, changed)
     directory = Directory(workspace, manifest.scopes)
     table = methods.table() | directory.table() | streams.table() | views.table() | files.table()
-    return Parts(socket_mode, http, delivery, events, streams, views, files, response_urls, people, interactions, table)
+    return Parts(
+        socket_mode,
+        http,
+        delivery,
+        events,
+        streams,
+        views,
+        files,
+        transfers,
+        response_urls,
+        people,
+        interactions,
+        table,
+    )

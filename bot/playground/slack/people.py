@@ -55,11 +55,11 @@ class People:
         return str(message["ts"])
 
     async def post_files(
-        self, name: str, channel_id: str, text: str, thread_ts: str | None, files: Sequence[tuple[str, bytes]]
+        self, name: str, channel_id: str, text: str, thread_ts: str | None, files: Sequence[tuple[str, bytes] | Json]
     ) -> str:
-        """A person posts files, each a name and its content."""
+        """A person posts files, each a name and its content, or a file object."""
         user_id = self._workspace.people[name].id
-        kept = [await self._files.keep(filename, content, user_id) for filename, content in files]
+        kept = [file if isinstance(file, dict) else await self._files.keep(*file, user_id) for file in files]
         return self.post(name, channel_id, text, thread_ts, subtype="file_share", files=kept, upload=False)
 
     def edit(self, channel_id: str, ts: str, text: str) -> None:

@@ -17,6 +17,7 @@ from bot.playground.slack.faults import Faults
 from bot.playground.slack.loopback import check_loopback, only_loopback
 from bot.playground.slack.page import Page
 from bot.playground.slack.parts import Options, assemble
+from bot.playground.slack.transfers import Transfer
 from bot.playground.slack.web_api import Call, WebApi
 from bot.playground.slack.workspace import Channel, Person, Workspace
 from bot.playground.slack.writing import pings_in, unfurled_in
@@ -68,6 +69,7 @@ class LocalSlack:
             address=lambda: f"http://{self._address}",
             files_folder=state_file.with_suffix(".files") if state_file else None,
             files_token=bot_token if "files:read" in allowed.scopes else None,
+            faults=self.faults,
         )
         self._parts = parts = assemble(self.workspace, allowed, options, self._changed)
         self.delivery, self.views = parts.delivery, parts.views
@@ -92,7 +94,7 @@ class LocalSlack:
         app.router.add_route("*", "/api/{method}", self._call)
         app.router.add_get("/link", self.delivery.serve_socket)
         app.router.add_post("/response/{token}", self._respond)
-        self._parts.files.add_routes(app)
+        self._parts.transfers.add_routes(app)
         Page(self, self._manifest).add_routes(app)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
@@ -175,13 +177,21 @@ class LocalSlack:
         text: str,
         thread_ts: str | None = None,
         *,
-        files: Sequence[tuple[str, bytes]] = (),
+        files: Sequence[tuple[str, bytes] | Json] = (),
         **extra: Any,
     ) -> str:
-        """A person posts, with files (name and content) perhaps; returns the ts. Does not wait for the app."""
+        """A person posts, with files perhaps: each its name and content, or a file object as the event shall have it.
+        Returns the ts; does not wait for the app."""
         if files:
             return await self.people.post_files(name, channel, text, thread_ts, files)
         return self.people.post(name, channel, text, thread_ts, **extra)
+
+    async def add_file(self, name: str, filename: str, content: bytes, **fields: Any) -> Json:
+        """A person's file, not yet in any message; `fields` change its file object, whatever its content is."""
+        return await self._parts.files.keep(filename, content, self.users[name].id, **fields)
+
+    async def read_file(self, file_id: str) -> bytes:
+        return await self._parts.files.read(file_id)
 
     async def edit(self, name: str, channel: str, ts: str, text: str) -> None:
         """Raises SlackError where it is not theirs."""
@@ -251,6 +261,11 @@ class LocalSlack:
     @property
     def calls(self) -> Sequence[Call]:
         return self._api.calls
+
+    @property
+    def transfers(self) -> Sequence[Transfer]:
+        """Requests for files' bytes, and with them."""
+        return self._parts.transfers.seen
 
     @property
     def acks(self) -> Sequence[Ack]:

@@ -1,19 +1,20 @@
 // The two boxes in which people write: one below the channel, one below the thread.
+import { Attachments } from "./attachments.js";
 import { make } from "./messages.js";
 import { encoded, mentionsBot } from "./mrkdwn.js";
 import { act, moveTo, place, seen, tell } from "./state.js";
 
-export async function post(text, thread) {
+export async function post(text, thread, files = []) {
   const { channel } = place;
   const written = encoded(text);
-  const ts = await act("post", { channel, text: written, thread_ts: thread });
+  const ts = await act("post", { channel, text: written, thread_ts: thread }, files);
   const willAnswer = seen.channels[channel].kind === "im" || mentionsBot(written);
   if (ts && !thread && willAnswer && place.channel === channel) moveTo({ thread: ts });
 }
 
-function submit(text, inThread) {
+function submit(text, inThread, files) {
   const [, command, rest] = /^(\/\S+)\s*(.*)$/s.exec(text) || [];
-  if (!command) return post(text, inThread ? place.thread : undefined);
+  if (!command || files.length) return post(text, inThread ? place.thread : undefined, files);
   if (inThread) return tell(`${command} is not supported in threads. Sorry!`);
   if (!seen.commands[command]) return tell(`${command} is not a valid command.`);
   return act("command", { command, text: rest });
@@ -85,6 +86,7 @@ class Suggestions {
 export function composer(form, inThread) {
   const input = form.querySelector("textarea");
   const suggestions = new Suggestions(form.querySelector(".suggestions"), input);
+  const attachments = new Attachments(form, () => input.focus());
   const grow = () => { input.style.height = "auto"; input.style.height = `${input.scrollHeight}px`; };
 
   input.oninput = () => { grow(); suggestions.show(suggestionsFor(input.value.slice(0, input.selectionStart), inThread)); };
@@ -96,12 +98,13 @@ export function composer(form, inThread) {
   form.onsubmit = (event) => {
     event.preventDefault();
     const text = input.value.trim();
-    if (!text) return;
+    const files = attachments.take();
+    if (!text && !files.length) return;
     input.value = "";
     suggestions.hide();
     grow();
     toTheNewest(form);
-    submit(text, inThread);
+    submit(text, inThread, files);
   };
 }
 

@@ -1,4 +1,5 @@
 // Messages as elements. What people and bots wrote comes as HTML that the server made safe, or goes in as text.
+import { addressOf, drawFile } from "./files.js";
 import { decoded, encoded } from "./mrkdwn.js";
 import { act, me, moveTo, rootOf, seen } from "./state.js";
 
@@ -92,7 +93,7 @@ function drawBody(message) {
   const body = make("div", { className: "body" });
   if (message.html) body.append(make("div", { className: "words", innerHTML: message.html }));
   body.append(...message.tasks.map(drawTask), ...message.blocks.map((block) => drawBlock(block, message)));
-  body.append(...message.files.map((name) => make("p", { className: "file", textContent: `File: ${name}` })));
+  if (message.files.length) body.append(make("div", { className: "files" }, ...message.files.map(drawFile)));
   const reactions = Object.entries(message.reactions).map(([name, count]) => (
     make("span", { className: "reaction", textContent: `:${name}: ${count}` })));
   if (reactions.length) body.append(make("div", { className: "elements" }, ...reactions));
@@ -118,7 +119,7 @@ function drawBlock(block, message) {
 }
 
 function drawImage(block) {
-  if (block.source) return make("img", { src: block.source, alt: block.alt });
+  if (block.source) return make("img", { src: addressOf(block.source), alt: block.alt });
   return make("p", { className: "file", textContent: `Image: ${block.alt}` });
 }
 

@@ -56,13 +56,21 @@ export function moveTo({ channel = place.channel, thread = null }) {
   redraw();
 }
 
-// Returns what came of it; undefined where it was refused, which the person is told.
-export async function act(deed, said) {
+// As a form where files go along: the browser then sets the type and its boundary.
+function request(said, files) {
   const body = JSON.stringify({ person: name, channel: place.channel, ...said });
-  const headers = { "Content-Type": "application/json" };
+  if (!files.length) return { method: "POST", headers: { "Content-Type": "application/json" }, body };
+  const form = new FormData();
+  form.append("said", body);
+  for (const file of files) form.append("file", file, file.name);
+  return { method: "POST", body: form };
+}
+
+// Returns what came of it; undefined where it was refused, which the person is told.
+export async function act(deed, said, files = []) {
   let answer;
   try {
-    answer = await (await fetch(`/page/${deed}`, { method: "POST", headers, body })).json();
+    answer = await (await fetch(`/page/${deed}`, request(said, files))).json();
   } catch {
     answer = { error: "The local Slack does not answer. Is it still running?" };
   }
