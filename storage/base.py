@@ -130,6 +130,8 @@ class Run:
     error: str | None = None
     created_at: float = 0.0
     ended_at: float | None = None
+    #: What it said before it last waited for tools; forgotten with the posts' text.
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,11 @@ class Intake:
         self._scheduler.wake(thread)
         return True
 
+    async def decide(self, run_id: str, call_id: str, person: str, *, approved: bool) -> str | None:
+        """Approve or deny a tool call that people were asked about. Returns what to tell the person alone, None where
+        it counts."""
+        return await self._runs.decide(run_id, call_id, person, approved=approved)
+
     def stop(self, thread: ThreadKey) -> bool:
         """End the run of a thread and keep its text so far. Returns whether one was going."""
         return self._runs.stop(thread)

@@ -13,7 +13,7 @@ from bot.listeners.afterwards import Afterwards
 from bot.listeners.commands import now
 from bot.listeners.pickers import CHOOSE, RESET, assistant_picker
 from bot.render.messages import STOP
-from bot.render.notices import RETRY, SlackNotices, escape
+from bot.render.notices import APPROVE, DENY, RETRY, SlackNotices, escape
 
 #: Message shortcuts (manifest.yml names them too).
 RESET_SHORTCUT, SWITCH_SHORTCUT = "reset_thread", "switch_assistant"
@@ -44,6 +44,15 @@ def register(app: AsyncApp, intake: Intake, words: Commands, notices: SlackNotic
         else:
             afterwards(respond(text="That was tried again already.", replace_original=False))
 
+    async def decide(ack: AsyncAck, body: dict[str, Any], respond: AsyncRespond) -> None:
+        action = body["actions"][0]
+        run, _, call = str(action["value"]).partition(":")
+        approved = action["action_id"] == APPROVE
+        problem = await intake.decide(run, call, str(body["user"]["id"]), approved=approved)
+        await ack()
+        if problem:
+            afterwards(respond(text=problem, response_type="ephemeral", replace_original=False))
+
     async def stop(ack: AsyncAck, body: dict[str, Any], respond: AsyncRespond) -> None:
         stopped = intake.stop_run(str(body["actions"][0]["value"]))
         await ack()
@@ -66,6 +75,8 @@ def register(app: AsyncApp, intake: Intake, words: Commands, notices: SlackNotic
     app.action(RESET)(reset)
     app.action(RETRY)(retry)
     app.action(STOP)(stop)
+    app.action(APPROVE)(decide)
+    app.action(DENY)(decide)
     app.message_shortcut(RESET_SHORTCUT)(reset_shortcut)
     app.message_shortcut(SWITCH_SHORTCUT)(switch_shortcut)
 
