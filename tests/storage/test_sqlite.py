@@ -15,7 +15,7 @@ import pytest
 from storage.base import RunStatus, StorageError
 from storage.sqlite import SqliteStorage
 from tests.storage.contract import StorageContract
-from tests.storage.records import CHANNEL, TEAM, post, run, thread_key, ts
+from tests.storage.records import CHANNEL, TEAM, file, post, run, thread_key, ts
 
 _NOBODY = 65534
 
@@ -242,7 +242,8 @@ class TestConnection:
         texts = [f"between us {moment} " * 20 for moment in range(4)]
         async with opened(place) as storage:
             for moment, text in enumerate(texts):
-                await storage.add_post(post(moment, text=text), opens_thread=True)
+                files = (file(name=text),)
+                await storage.add_post(post(moment, text=text, files=files), opens_thread=True)
         assert all(text.encode() in place.read_bytes() for text in texts)
         async with opened(place) as storage:
             await storage.drop_post(TEAM, CHANNEL, ts(0))
