@@ -33,6 +33,7 @@ _ADVICE = {
     "BOBBIN_BACKGROUND": "true or false",
     "BOBBIN_TOOLS": "names of Python modules with tools, separated by commas; see docs/tools.md",
     "BOBBIN_MCP": "the path of a JSON file with mcpServers; see docs/tools.md",
+    "BOBBIN_APPROVAL_TIMEOUT": "seconds, from 1 to 86400",
     "BOBBIN_LOG_FORMAT": "console or json",
     "BOBBIN_LOG_LEVEL": "DEBUG, INFO, WARNING or ERROR",
 }
@@ -74,6 +75,7 @@ class Settings(BaseSettings):
     bobbin_background: bool = False
     bobbin_tools: Annotated[tuple[_Module, ...], NoDecode, BeforeValidator(_parts)] = ()
     bobbin_mcp: Path | None = None
+    bobbin_approval_timeout: float = Field(default=300.0, ge=1, le=86_400)
     bobbin_log_format: Literal["console", "json"] = "console"
     bobbin_log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "INFO"
 

@@ -6,7 +6,7 @@ Parameters are named. Rows come back in the order of the records' fields (storag
 _POST = "team, channel, thread_ts, ts, author, author_team, text, kind, surface, state, run, event_id, edited_ts, files"
 _RUN = (
     "id, team, channel, thread_ts, assistant, backend, status, backend_thread, backend_run, cursor, attempt, "
-    "error, created_at, ended_at"
+    "error, created_at, ended_at, said"
 )
 _CALL = "run, id, leg, name, arguments, server, state, output, failed, approved, asked_ts, asked_at, decided_by"
 _USAGE = (
@@ -101,7 +101,7 @@ LATEST_THREADS = """
 
 ADD_RUN = f"""
     INSERT INTO runs ({_RUN}) VALUES (:id, :team, :channel, :thread_ts, :assistant, :backend, :status,
-        :backend_thread, :backend_run, :cursor, :attempt, :error, :created_at, :ended_at)
+        :backend_thread, :backend_run, :cursor, :attempt, :error, :created_at, :ended_at, :said)
 """
 TAKE_POST = f"UPDATE posts SET state = 'taken', run = :run WHERE {_OF_POST} AND state = 'waiting'"
 UNFINISHED_RUN = f"SELECT {_RUN} FROM runs WHERE {_OF_THREAD} AND ended_at IS NULL ORDER BY created_at, id LIMIT 1"
@@ -109,7 +109,7 @@ RUN = f"SELECT {_RUN} FROM runs WHERE id = :id"
 RUN_POSTS = f"SELECT {_POST} FROM posts WHERE run = :id ORDER BY ts"
 UPDATE_RUN = """
     UPDATE runs SET status = :status, backend = :backend, backend_thread = :backend_thread,
-        backend_run = :backend_run, cursor = :cursor, attempt = :attempt
+        backend_run = :backend_run, cursor = :cursor, attempt = :attempt, said = :said
     WHERE id = :id AND ended_at IS NULL
 """
 END_RUN = """

@@ -164,6 +164,8 @@ class Assistant:
     moderation: bool = False
     suggested_prompts: tuple[SuggestedPrompt, ...] = ()
     icon: str | None = None
+    #: The file that defines it, for errors.
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

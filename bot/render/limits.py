@@ -28,6 +28,7 @@ CALLS_PER_MINUTE = {
     "assistant.threads.setStatus": 600,
     "agents.sessions.setStatus": 50,
     "assistant.threads.setSuggestedPrompts": 100,
+    "conversations.history": 50,
     "conversations.replies": 50,
     "conversations.info": 50,
     "files.completeUploadExternal": 100,

@@ -64,7 +64,7 @@ class SlackNotices:
         where = f" of {plain(call.server, 200)}" if call.server else ""
         text = f"May I use *{plain(call.name, 200)}*{where}? {who} can decide."
         value = f"{run}:{call.id}"
-        blocks = [
+        blocks: list[dict[str, Any]] = [
             {"type": "section", "text": {"type": "mrkdwn", "text": text}},
             {"type": "section", "text": {"type": "mrkdwn", "text": f"```{_shown(call.arguments)}```"}},
             {"type": "actions", "elements": [_button("Approve", APPROVE, value), _button("Deny", DENY, value)]},
