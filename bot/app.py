@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from bot import backends, listeners
 from bot.engine.assistants import load_assistants
 from bot.engine.commands import Commands
 from bot.engine.intake import Intake
-from bot.engine.ports import Backend, Storage
+from bot.engine.ports import Backend, Storage, Usage
 from bot.engine.runs import Runs
 from bot.engine.scheduler import TaskScheduler
 from bot.engine.waiting import Waiting
@@ -169,6 +169,15 @@ async def open_socket_mode(slack: AsyncWebClient, app_token: str) -> str:
     except (aiohttp.ClientError, TimeoutError) as error:
         raise SettingsError(f"SLACK_API_URL: {slack.base_url} cannot be reached ({error}).") from error
     return str(response["url"])
+
+
+async def used(settings: Settings, since: float) -> Sequence[Usage]:
+    """What runs used since then (seconds since the epoch). Only reads, and needs no Bobbin that runs."""
+    storage: Storage = await SqliteStorage.open_to_read(settings.database_url)
+    try:
+        return await storage.usage(since)
+    finally:
+        await storage.close()
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, FilePath, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bot.errors import SettingsError
@@ -24,6 +24,7 @@ _ADVICE = {
     "BOBBIN_RUN_TIMEOUT": "seconds, from 1 to 86400",
     "BOBBIN_GRACE": "seconds, from 0 to 3600",
     "BOBBIN_BACKGROUND": "true or false",
+    "BOBBIN_PRICES": "a TOML file of prices, as docs/admins.md shows under Usage",
     "BOBBIN_LOG_FORMAT": "console or json",
     "BOBBIN_LOG_LEVEL": "DEBUG, INFO, WARNING or ERROR",
 }
@@ -56,6 +57,7 @@ class Settings(BaseSettings):
     bobbin_run_timeout: float = Field(default=600.0, ge=1, le=86_400)
     bobbin_grace: float = Field(default=10.0, ge=0, le=3_600)
     bobbin_background: bool = False
+    bobbin_prices: FilePath | None = None
     bobbin_log_format: Literal["console", "json"] = "console"
     bobbin_log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "INFO"
 
