@@ -15,7 +15,7 @@ from storage.base import Usage
 
 _Dollars = Annotated[Decimal, Field(ge=0)]
 #: What OpenAI appends to a model's name for one of its snapshots, such as gpt-5.4-mini-2026-03-17.
-_SNAPSHOT = re.compile(r"-20[0-9]{2}-[0-9]{2}-[0-9]{2}")
+_SNAPSHOT = re.compile(r"-20[0-9]{2}-[0-9]{2}-[0-9]{2}\Z")
 _MILLION = 1_000_000
 _FORM = 'a model is a table with its name in quotes: ["my-model"], then input = 1.00 and output = 5.00'
 
@@ -50,9 +50,7 @@ class Prices:
 
     def _price(self, model: str) -> Price | None:
         """A snapshot costs what its model costs, unless it has a price of its own."""
-        snapshot = _SNAPSHOT.search(model)
-        name = model[: snapshot.start()] if snapshot and snapshot.end() == len(model) else model
-        return self._known.get(model) or self._known.get(name)
+        return self._known.get(model) or self._known.get(_SNAPSHOT.sub("", model))
 
 
 def load_prices(own: Path | None = None) -> Prices:
