@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from bot.engine.attachments import Attachments
 from bot.engine.calls import Calls
 from bot.engine.commands import Commands
 from bot.engine.intake import Intake
-from bot.engine.ports import Backend, Storage
+from bot.engine.ports import Backend, Storage, Usage
 from bot.engine.runs import Runs
 from bot.engine.scheduler import TaskScheduler
 from bot.engine.waiting import Waiting
@@ -198,6 +198,15 @@ def _unreachable(slack: AsyncWebClient, error: Exception) -> str:
 
 def _why(error: OSError) -> str:
     return os.strerror(error.errno or 0).lower()
+
+
+async def used(settings: Settings, since: float) -> Sequence[Usage]:
+    """What runs used since then (seconds since the epoch). Only reads, and needs no Bobbin that runs."""
+    storage: Storage = await SqliteStorage.open_to_read(settings.database_url)
+    try:
+        return await storage.usage(since)
+    finally:
+        await storage.close()
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, FilePath, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -34,6 +34,7 @@ _ADVICE = {
     "BOBBIN_TOOLS": "names of Python modules with tools, separated by commas; see docs/tools.md",
     "BOBBIN_MCP": "the path of a JSON file with mcpServers; see docs/tools.md",
     "BOBBIN_APPROVAL_TIMEOUT": "seconds, from 1 to 86400",
+    "BOBBIN_PRICES": "a TOML file of prices that is there, as docs/admins.md shows under Usage",
     "BOBBIN_LOG_FORMAT": "console or json",
     "BOBBIN_LOG_LEVEL": "DEBUG, INFO, WARNING or ERROR",
 }
@@ -76,6 +77,7 @@ class Settings(BaseSettings):
     bobbin_tools: Annotated[tuple[_Module, ...], NoDecode, BeforeValidator(_parts)] = ()
     bobbin_mcp: Path | None = None
     bobbin_approval_timeout: float = Field(default=300.0, ge=1, le=86_400)
+    bobbin_prices: FilePath | None = None
     bobbin_log_format: Literal["console", "json"] = "console"
     bobbin_log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "INFO"
 

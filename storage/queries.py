@@ -156,6 +156,7 @@ DECIDE_CALL = f"""
     WHERE {_OPEN_CALL} AND state = 'asked' AND approved IS NULL
     RETURNING id
 """
+FORGET_SAID = "UPDATE runs SET said = '' WHERE id = :id"
 FORGET_CALLS = "UPDATE run_calls SET arguments = '', output = '' WHERE run = :id"
 
 ADD_USAGE = f"""

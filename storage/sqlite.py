@@ -28,7 +28,7 @@ from storage.base import (
     ThreadKey,
     Usage,
 )
-from storage.migrations import migrate, migrations
+from storage.migrations import check, migrate, migrations
 from storage.rows import (
     Execute,
     Row,
@@ -89,9 +89,7 @@ class SqliteStorage:
         many seconds to wait for the one before. Raises StorageError: no folder, not writable, not a database,
         damaged, locked, owned, or from a newer Bobbin.
         """
-        name = url.removeprefix(_SCHEME)
-        if not url.startswith(_SCHEME) or not name:
-            raise StorageError(f"DATABASE_URL: {url} is not of the form sqlite:///bobbin.db.")
+        name = _name(url)
         if name != _MEMORY:
             await asyncio.to_thread(_check_place, Path(name))
         owned = await _own(name, owner_wait) if owner_wait is not None and name != _MEMORY else None
@@ -99,6 +97,25 @@ class SqliteStorage:
             storage = cls(await aiosqlite.connect(name, timeout=busy_timeout, isolation_level=None), name, owned)
         try:
             await storage._prepare(busy_timeout)
+        except BaseException:
+            await storage.close()
+            raise
+        return storage
+
+    @classmethod
+    async def open_to_read(cls, url: str, *, busy_timeout: float = _BUSY_TIMEOUT) -> "SqliteStorage":
+        """Open the database that a Bobbin made, beside it or without one, and write nothing: each write is a
+        StorageError. Raises StorageError also where there is none, or where its schema is not this Bobbin's.
+        """
+        name = _name(url)
+        place = await asyncio.to_thread(_place_of_existing, Path(name))
+        with _explained(name):
+            connection = await aiosqlite.connect(place, uri=True, timeout=busy_timeout, isolation_level=None)
+        storage = cls(connection, name)
+        try:
+            await storage._read("PRAGMA query_only = ON", {})
+            known = await asyncio.to_thread(lambda: tuple(migrations()))
+            await check(known, database=name, read=storage._read)
         except BaseException:
             await storage.close()
             raise
@@ -214,6 +231,7 @@ class SqliteStorage:
         async with self._transaction() as execute:
             if await execute(queries.END_RUN, run_values(run)):
                 await execute(posts, {"id": run.id})
+                await execute(queries.FORGET_SAID, {"id": run.id})
                 await execute(queries.FORGET_CALLS, {"id": run.id})
 
     async def reopen_run(self, run_id: str, new_run: Run) -> bool:
@@ -357,6 +375,22 @@ async def _own(name: str, wait: float) -> int:
             os.close(descriptor)
             raise
         return descriptor
+
+
+def _name(url: str) -> str:
+    """What a `sqlite:///path` URL points at."""
+    name = url.removeprefix(_SCHEME)
+    if not url.startswith(_SCHEME) or not name:
+        raise StorageError(f"DATABASE_URL: {url} is not of the form sqlite:///bobbin.db.")
+    return name
+
+
+def _place_of_existing(path: Path) -> str:
+    """The URI that opens a database which is there, and makes none."""
+    if not path.is_file():
+        raise StorageError(f"DATABASE_URL: there is no database {path}; Bobbin makes it when it first serves.")
+    # Not mode=ro, which leaves SQLite's -wal and -shm files behind.
+    return f"{path.absolute().as_uri()}?mode=rw"
 
 
 def _check_place(path: Path) -> None:
