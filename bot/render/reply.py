@@ -150,6 +150,7 @@ class SlackReply:
         #: What tools do, and what of it is not in Slack yet; files, each with where in the text it belongs.
         self._tasks: dict[str, Task] = {}
         self._untold: dict[str, Task] = {}
+        self._untold_at = 0
         self._files: list[tuple[int, FileMade]] = []
         if shown:
             last = shown[-1]
@@ -164,6 +165,8 @@ class SlackReply:
         self._changed.set()
 
     def task(self, task: Task) -> None:
+        if not self._untold:
+            self._untold_at = len(self._text)
         self._tasks[task.id] = task
         self._untold[task.id] = task
         self._changed.set()
@@ -203,22 +206,24 @@ class SlackReply:
         while self._ending is None:
             await self._wait()
             if self._ending is None and self._news() and await self._turn():
-                await self._work()
-                await self._advance(self._showable())
-                await self._upload(self._shown)
-        while True:
-            await self._work()
-            await self._advance(len(self._text))
-            self._shown = min(self._shown, len(self._text))
-            await self._close_message(cut=False)
-            if self._shown >= len(self._text):
-                break
+                await self._tell()
+        while self._news():
+            await self._tell()
+            if not self._news():
+                await self._close_message(cut=False)
+        self._shown = min(self._shown, len(self._text))
+        await self._close_message(cut=False)
         while self._lost:
             # A stream that was begun and for which there is no text now: it must not stay open.
             message = await self._begin()
             await message.close("", complete=False)
-        await self._upload(len(self._text))
         await self._end(self._ending)
+
+    async def _tell(self) -> None:
+        """Show what there is, in the order in which it came."""
+        await self._advance(self._showable())
+        await self._work()
+        await self._upload(self._shown)
 
     async def _end(self, ending: Ending) -> None:
         if ending.notice:
@@ -272,8 +277,9 @@ class SlackReply:
         return self._showable() > self._shown or bool(self._untold) or bool(self._files)
 
     def _showable(self) -> int:
-        """How far the text can be shown: to its last whole word, and to a file that comes before the rest."""
-        return min([settled(self._text), *(place for place, _ in self._files[:1])])
+        """How far the text can be shown: to a task or a file that came before the rest, or to its last whole word."""
+        places = [place for place, _ in self._files[:1]] + ([self._untold_at] if self._untold else [])
+        return min(places, default=len(self._text) if self._ending else settled(self._text))
 
     def _patience(self) -> float:
         """Seconds until something has to be done although no more text came."""
@@ -311,7 +317,7 @@ class SlackReply:
 
     async def _work(self) -> None:
         """Show what tools do."""
-        while self._untold:
+        while self._untold and self._untold_at <= self._shown:
             message = self._message or await self._begin()
             tasks, self._untold = list(self._untold.values()), {}
             try:
