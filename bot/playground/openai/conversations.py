@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bot.playground.openai import schemas
 from bot.playground.openai.calls import Call, page
 from bot.playground.openai.errors import conversation_locked
-from bot.playground.openai.items import input_items, resolve
+from bot.playground.openai.items import input_items, resolve, shown
 from bot.playground.openai.records import Conversation, Json, new_id
 
 if TYPE_CHECKING:
@@ -68,10 +68,12 @@ class ConversationEndpoints:
         return {"object": "list", "data": items, **ends, "has_more": False}
 
     async def list_items(self, call: Call) -> Json:
-        return page(call, self._state.items[self._find(call).id], "item", backwards=False)
+        include = call.include()
+        items = self._state.items[self._find(call).id].items()
+        return page(call, {key: shown(item, include) for key, item in items}, "item", backwards=False)
 
     async def retrieve_item(self, call: Call) -> Json:
-        return self._find_item(call)
+        return shown(self._find_item(call), call.include())
 
     async def delete_item(self, call: Call) -> Json:
         conversation = self._find_unlocked(call)

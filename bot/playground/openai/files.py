@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from aiohttp import BodyPartReader, web
 
+from bot.playground.openai import limits
 from bot.playground.openai.calls import Call, page
-from bot.playground.openai.errors import bad_request
+from bot.playground.openai.errors import ApiError, bad_request
 from bot.playground.openai.parameters import missing, one_of, text
 from bot.playground.openai.records import File, Json, new_id
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from bot.playground.openai.state import State
 
 _PURPOSE = one_of("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
+_KEPT = frozenset({"assistants", "vision", "user_data"})
+"""What was uploaded for a model to read is not given back; what a model made is."""
 
 
 class FileEndpoints:
@@ -42,6 +45,10 @@ class FileEndpoints:
         if content is None:
             raise missing("file")
         _PURPOSE(purpose, "purpose")
+        if not content:
+            raise bad_request("File is empty.", param="file")
+        if len(content) > limits.FILE_BYTES:
+            raise ApiError(413, f"Maximum content size limit ({limits.FILE_BYTES}) exceeded.")
         file = File(
             id=new_id("file-"),
             created_at=self._state.now,
@@ -62,7 +69,10 @@ class FileEndpoints:
         return self._find(call).wire()
 
     async def content(self, call: Call) -> web.Response:
-        return web.Response(body=base64.b64decode(self._find(call).content))
+        file = self._find(call)
+        if file.purpose in _KEPT:
+            raise bad_request(f"Not allowed to download files of purpose: {file.purpose}")
+        return web.Response(body=base64.b64decode(file.content))
 
     async def delete(self, call: Call) -> Json:
         file = self._find(call)

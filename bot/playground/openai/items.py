@@ -8,7 +8,9 @@ from bot.playground.openai.errors import bad_request
 from bot.playground.openai.records import Json, new_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+
+    from bot.playground.openai.records import Response
 
 _PREFIXES = {
     "message": "msg_",
@@ -47,9 +49,26 @@ def _parts(role: str, content: str | list[Json]) -> list[Json]:
     return [{"type": "input_text", "text": content}]
 
 
-def output_text(text: str) -> Json:
+def output_text(text: str, annotations: Sequence[Json] = ()) -> Json:
     """A part of an answer."""
-    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+    return {"type": "output_text", "text": text, "annotations": list(annotations), "logprobs": []}
+
+
+def shown(item: Json, include: frozenset[str]) -> Json:
+    """The item as the API sends it: some fields are there only for who asks for them with `include`."""
+    hidden = _ON_REQUEST.get(item["type"])
+    if hidden is None or f"{item['type']}.{hidden}" in include:
+        return item
+    return {**item, hidden: None}
+
+
+def shown_response(response: Response, include: frozenset[str]) -> Json:
+    """The response as the API sends it."""
+    return {**response.wire(), "output": [shown(item, include) for item in response.output]}
+
+
+_ON_REQUEST = {"code_interpreter_call": "outputs"}
+"""Reference, "Create a model response", `include`."""
 
 
 def resolve(items: Iterable[Json], known: dict[str, Json]) -> list[Json]:

@@ -37,9 +37,16 @@ INPUT_TEXT = 10_485_760
 SAFETY_IDENTIFIER = 128
 MINIMUM_OUTPUT_TOKENS = 16
 
+# Containers: https://developers.openai.com/api/docs/guides/tools-code-interpreter, "Containers".
+CONTAINER_IDLE_MINUTES = 20
+CONTAINER_FILES = 50
+
 # openai-python issue 2828: how long after its start a background response can be streamed again.
 RESUME_WINDOW_SECONDS = 300.0
 
 # The offline brain counts no real tokens; four characters a token is OpenAI's own rule of thumb:
 # https://help.openai.com/en/articles/4936856
 CHARACTERS_PER_TOKEN = 4
+
+# Files: reference, "Upload file".
+FILE_BYTES = 512 * 2**20

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from bot.playground.openai import limits, schemas
 from bot.playground.openai.brain import Brain, Question
 from bot.playground.openai.calls import Call, page, stream
+from bot.playground.openai.containers import check_container
 from bot.playground.openai.errors import ApiError, bad_request, conversation_locked
-from bot.playground.openai.items import check_calls, input_items, resolve, said, size
+from bot.playground.openai.items import check_calls, input_items, resolve, said, shown, shown_response, size
 from bot.playground.openai.parameters import integer, missing, one_of
 from bot.playground.openai.records import Json, Response, new_id
 from bot.playground.openai.response_execution import ResponseExecution
@@ -64,7 +65,7 @@ class ResponseEndpoints:
         history = self._history(response)
         check_calls([*history, *response.input])
         heard = self._fit(response, history)
-        execution = self._start(response, self._question(response, heard), call)
+        execution = self._start(response, heard, call)
         return await self._answer(call, execution)
 
     async def retrieve(self, call: Call) -> Json | web.StreamResponse:
@@ -73,7 +74,7 @@ class ResponseEndpoints:
             stream=one_of("true", "false"), starting_after=integer(0), include_obfuscation=one_of("true", "false")
         )
         if query.get("stream") != "true":
-            return response.wire()
+            return shown_response(response, call.include())
         execution = self._resumable(response)
         return await stream(call, execution.log.follow(query.get("starting_after", -1) + 1))
 
@@ -92,10 +93,12 @@ class ResponseEndpoints:
             self._executions[response.id].cancel()
         elif response.status != "cancelled":
             raise bad_request(f"Cannot cancel a {response.status} response.")
-        return self._state.responses[response.id].wire()
+        return shown_response(self._state.responses[response.id], frozenset())
 
     async def list_input(self, call: Call) -> Json:
-        return page(call, {item["id"]: item for item in self._find(call).input}, "item", backwards=False)
+        include = call.include()
+        items = {item["id"]: shown(item, include) for item in self._find(call).input}
+        return page(call, items, "item", backwards=False)
 
     def forget_finished(self) -> None:
         """Forgets how responses were made that nobody can stream again."""
@@ -112,6 +115,7 @@ class ResponseEndpoints:
 
     def _check(self, body: Json) -> None:
         self._options.check_model(body["model"])
+        check_container(self._state, body.get("tools") or ())
         if body.get("conversation") and body.get("previous_response_id"):
             raise bad_request(
                 "Mutually exclusive parameters: 'conversation' and 'previous_response_id'. "
@@ -203,9 +207,10 @@ class ResponseEndpoints:
         tools = tuple(str(tool.get("name") or tool["type"]) for tool in response.tools)
         return Question(response.instructions or "", messages, tools, response.model)
 
-    def _start(self, response: Response, question: Question, call: Call) -> ResponseExecution:
+    def _start(self, response: Response, heard: Sequence[Json], call: Call) -> ResponseExecution:
         self._state.responses[response.id] = response
-        execution = ResponseExecution(self._state, self._options, self._brain, response, question, call.fault)
+        question = self._question(response, heard)
+        execution = ResponseExecution(self._state, self._options, self._brain, response, question, heard, call)
         self._executions[response.id] = execution
         if call.body.get("stream"):
             self._streamed.add(response.id)
@@ -215,13 +220,14 @@ class ResponseEndpoints:
     async def _answer(self, call: Call, execution: ResponseExecution) -> Json | web.StreamResponse:
         streamed = call.body.get("stream") and self._options.streaming is True
         background = execution.response.background
+        include = frozenset(call.body.get("include") or ())
         if background and not streamed:
-            return execution.response.wire()
+            return shown_response(execution.response, include)
         try:
             if streamed and not call.lost:
                 return await stream(call, execution.log.follow())
             await execution.log.ended()
-            return execution.response.wire()
+            return shown_response(execution.response, include)
         finally:
             # Reached with a response still under way only when the client went away.
             if not background and not self._options.foreground_survives_disconnect:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from bot.playground.openai import limits
-from bot.playground.openai.brain import Brain, CodeInterpreterCall, FunctionCall, Piece, Question
+from bot.playground.openai.brain import Brain, CodeInterpreterCall, FileLink, FunctionCall, Piece, Question
 from bot.playground.openai.events import Event, EventLog
 from bot.playground.openai.run_output import RunOutput
 
@@ -113,9 +113,11 @@ class RunExecution:
                     break
         return calls
 
-    def _write(self, piece: str | CodeInterpreterCall) -> None:
+    def _write(self, piece: str | CodeInterpreterCall | FileLink) -> None:
         if isinstance(piece, CodeInterpreterCall):
             self._output.run_code(piece)
+        elif isinstance(piece, FileLink):
+            self._output.link(piece)
         else:
             self._output.write(piece)
 
@@ -156,7 +158,7 @@ class RunExecution:
         if not self.run.active:
             return
         if status == "completed":
-            self._output.close()
+            self._output.finish()
         else:
             self._output.abort(status, _REASONS.get(status, "max_tokens"))
         if status in {"completed", "failed", "cancelled"}:

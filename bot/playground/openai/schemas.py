@@ -118,6 +118,18 @@ TOOL_OUTPUTS = shape(
     {"stream": boolean},
 )
 
+INCLUDABLE = one_of(
+    "file_search_call.results",
+    "web_search_call.results",
+    "web_search_call.action.sources",
+    "message.input_image.image_url",
+    "computer_call_output.output.image_url",
+    "code_interpreter_call.outputs",
+    "reasoning.encrypted_content",
+    "message.output_text.logprobs",
+)
+"""What `include` may hold: reference, "Create a model response"."""
+
 # --- Conversations and responses -------------------------------------------------------------------------------------
 
 INPUT_PART = tagged(
@@ -193,7 +205,26 @@ ITEM = tagged(
 ITEMS = array(ITEM, limits.ITEMS_PER_CALL)
 CONVERSATION_CREATE = shape(optional={"items": ITEMS, "metadata": metadata})
 CONVERSATION_UPDATE = shape({"metadata": metadata})
-ITEMS_CREATE = shape({"items": array(ITEM, limits.ITEMS_PER_CALL, minimum=1)}, {"include": array(text())})
+ITEMS_CREATE = shape({"items": array(ITEM, limits.ITEMS_PER_CALL, minimum=1)}, {"include": array(INCLUDABLE)})
+
+MEMORY_LIMIT = one_of("1g", "4g", "16g", "64g")
+NETWORK_POLICY = tagged(
+    {
+        "disabled": shape({"type": text()}),
+        "allowlist": shape(
+            {"type": text(), "allowed_domains": array(text(), minimum=1)}, {"domain_secrets": array(mapping)}
+        ),
+    }
+)
+CONTAINER_CREATE = shape(
+    {"name": text()},
+    {
+        "expires_after": shape({"anchor": one_of("last_active_at"), "minutes": integer(1)}),
+        "file_ids": array(text(), limits.CONTAINER_FILES),
+        "memory_limit": MEMORY_LIMIT,
+        "network_policy": NETWORK_POLICY,
+    },
+)
 
 _OPAQUE_TOOLS = (
     "apply_patch", "computer", "computer_use_preview", "custom", "image_generation", "local_shell", "mcp",
@@ -226,9 +257,9 @@ RESPONSE_TOOL = tagged(
                     shape(
                         {"type": one_of("auto")},
                         {
-                            "file_ids": array(text(), 50),
-                            "memory_limit": one_of("1g", "4g", "16g", "64g"),
-                            "network_policy": mapping,
+                            "file_ids": array(text(), limits.CONTAINER_FILES),
+                            "memory_limit": MEMORY_LIMIT,
+                            "network_policy": NETWORK_POLICY,
                         },
                     ),
                 ),
@@ -261,7 +292,7 @@ RESPONSE_CREATE = shape(
         "truncation": one_of("auto", "disabled"),
         "reasoning": shape(optional={"effort": EFFORT, "summary": text(), "context": text(), "mode": text()}),
         "text": shape(optional={"format": mapping, "verbosity": one_of("low", "medium", "high")}),
-        "include": array(text()),
+        "include": array(INCLUDABLE),
         "parallel_tool_calls": boolean,
         "safety_identifier": text(limits.SAFETY_IDENTIFIER),
         "prompt_cache_key": text(),
