@@ -97,6 +97,17 @@ def check_calls(items: Iterable[Json]) -> None:
             raise bad_request(f"No tool call found for function call output with call_id {call_id}.", param="input")
 
 
+def check_repeats(given: str | list[Json] | None, history: Iterable[Json]) -> None:
+    """Refuses items, unless they are references, that the conversation has already: the outputs are to come alone."""
+    known = {each["id"] for each in history}
+    for item in given if isinstance(given, list) else ():
+        if item.get("type") != "item_reference" and item.get("id") in known:
+            raise bad_request(
+                f"Duplicate item found with id {item['id']}. Remove duplicate items from your input and try again.",
+                param="input",
+            )
+
+
 def said(item: Json) -> tuple[str, str] | None:
     """The (role, text) of an item that says something."""
     if item["type"] == "message":

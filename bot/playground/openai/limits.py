@@ -35,6 +35,7 @@ ITEMS_PER_CALL = 20
 # Responses: reference, "Create a model response".
 INPUT_TEXT = 10_485_760
 SAFETY_IDENTIFIER = 128
+SEARCHED_VECTOR_STORES = 2
 MINIMUM_OUTPUT_TOKENS = 16
 
 # Containers: https://developers.openai.com/api/docs/guides/tools-code-interpreter, "Containers".

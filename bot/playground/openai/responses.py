@@ -16,10 +16,20 @@ from bot.playground.openai.brain import Brain, Question
 from bot.playground.openai.calls import Call, page, stream
 from bot.playground.openai.containers import check_container
 from bot.playground.openai.errors import ApiError, bad_request, conversation_locked
-from bot.playground.openai.items import check_calls, input_items, resolve, said, shown, shown_response, size
+from bot.playground.openai.items import (
+    check_calls,
+    check_repeats,
+    input_items,
+    resolve,
+    said,
+    shown,
+    shown_response,
+    size,
+)
 from bot.playground.openai.parameters import integer, missing, one_of
 from bot.playground.openai.records import Json, Response, new_id
 from bot.playground.openai.response_execution import ResponseExecution
+from bot.playground.openai.tool_schemas import check_choice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -63,6 +73,7 @@ class ResponseEndpoints:
         self._check(body)
         response = self._new_response(body)
         history = self._history(response)
+        check_repeats(body.get("input"), history)
         check_calls([*history, *response.input])
         heard = self._fit(response, history)
         execution = self._start(response, heard, call)
@@ -115,6 +126,7 @@ class ResponseEndpoints:
 
     def _check(self, body: Json) -> None:
         self._options.check_model(body["model"])
+        check_choice(body.get("tool_choice"), body.get("tools") or [])
         check_container(self._state, body.get("tools") or ())
         if body.get("conversation") and body.get("previous_response_id"):
             raise bad_request(
