@@ -216,7 +216,7 @@ async def test_image_without_a_word_is_a_message_of_its_own() -> None:
 
 
 async def test_uploads_are_not_given_back_and_not_empty(pair: Pair) -> None:
-    purposes: Any = ("assistants", "vision", "user_data")
+    purposes: Any = ("assistants", "user_data")
     for purpose in purposes:
         file = await pair.client.files.create(file=("a.txt", b"abc"), purpose=purpose)
         async with refused(400, sentence=f"Not allowed to download files of purpose: {purpose}"):

@@ -19,6 +19,7 @@ from bot.playground.openai.brain import (
     Piece,
     Question,
     ScriptedBrain,
+    SeenFile,
 )
 from bot.playground.openai.faults import Fault, Faults
 from bot.playground.openai.gateway import RecordedRequest
@@ -39,4 +40,5 @@ __all__ = [
     "Question",
     "RecordedRequest",
     "ScriptedBrain",
+    "SeenFile",
 ]

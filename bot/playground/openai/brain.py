@@ -12,6 +12,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenFile:
+    """An image or a file that the model was given. `message` is its message's place in `Question.messages`; None for
+    one that belongs to a tool. What was given by its URL has that for a name, and no size."""
+
+    name: str
+    media_type: str
+    size: int
+    kind: str
+    """image, or file."""
+    message: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """What a run is to answer.
 
@@ -23,6 +36,7 @@ class Question:
     messages: tuple[tuple[str, str], ...]
     tools: tuple[str, ...]
     model: str
+    files: tuple[SeenFile, ...] = ()
 
     @property
     def last(self) -> str:

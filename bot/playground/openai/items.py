@@ -43,7 +43,7 @@ def _item(given: Json) -> Json:
 
 def _parts(role: str, content: str | list[Json]) -> list[Json]:
     if not isinstance(content, str):
-        return content
+        return [{"detail": "auto", **part} if part["type"] == "input_image" else part for part in content]
     if role == "assistant":
         return [output_text(content)]
     return [{"type": "input_text", "text": content}]
@@ -56,10 +56,18 @@ def output_text(text: str, annotations: Sequence[Json] = ()) -> Json:
 
 def shown(item: Json, include: frozenset[str]) -> Json:
     """The item as the API sends it: some fields are there only for who asks for them with `include`."""
+    if item["type"] == "message":
+        return {**item, "content": [_shown_part(part, include) for part in item["content"]]}
     hidden = _ON_REQUEST.get(item["type"])
     if hidden is None or f"{item['type']}.{hidden}" in include:
         return item
     return {**item, hidden: None}
+
+
+def _shown_part(part: Json, include: frozenset[str]) -> Json:
+    if part["type"] != "input_image" or "message.input_image.image_url" in include:
+        return part
+    return {**part, "image_url": None}
 
 
 def shown_response(response: Response, include: frozenset[str]) -> Json:

@@ -51,3 +51,26 @@ CHARACTERS_PER_TOKEN = 4
 
 # Files: reference, "Upload file".
 FILE_BYTES = 512 * 2**20
+
+# Files and images that a model is given: https://developers.openai.com/api/docs/guides/file-inputs and
+# .../guides/images-vision. The image's limit is that of a whole request's payload.
+INPUT_FILE_BYTES = 50 * 2**20
+INPUT_FILES_BYTES = 50 * 2**20
+IMAGE_BYTES = 512 * 2**20
+REQUEST_BYTES = 512 * 2**20
+_TEXTS = """
+    .asm .bat .c .cc .conf .cpp .cs .css .cxx .def .dic .diff .go .h .hh .htm .html .in .java .js .json .jsx .ksh .kt
+    .list .log .lua .markdown .md .mjs .patch .php .pl .ps1 .py .r .rb .rs .rst .s .scala .sh .sql .srt .swift .tex
+    .text .toml .ts .tsx .txt .vtt .xml .yaml .yml
+"""
+_DOCUMENTS = """
+    .pdf .csv .tsv .iif .xla .xlb .xlc .xlm .xls .xlsx .xlt .xlw .doc .docx .dot .odt .rtf .pot .ppa .pps .ppt .pptx
+    .pwz .wiz .eml .ics .ifb .mht .mhtml .mime .nws .vcf
+"""
+INPUT_FILE_ENDINGS = frozenset(_TEXTS.split()) | frozenset(_DOCUMENTS.split())
+
+# File search: https://developers.openai.com/api/docs/guides/tools-file-search, "Supported files".
+_SEARCHABLE = """
+    .c .cpp .cs .css .doc .docx .go .html .java .js .json .md .pdf .php .pptx .py .rb .sh .tex .ts .txt
+"""
+SEARCHABLE_ENDINGS = frozenset(_SEARCHABLE.split())

@@ -216,13 +216,14 @@ class File(Record):
     """https://developers.openai.com/api/reference, "The file object"; `content` is base64, and not shown."""
 
     object: ClassVar[str] = "file"
-    private: ClassVar[frozenset[str]] = frozenset({"content"})
+    private: ClassVar[frozenset[str]] = frozenset({"content", "media_type"})
     id: str
     created_at: int
     bytes: int
     filename: str
     purpose: str
     content: str
+    media_type: str = ""
     status: str = "processed"
 
 

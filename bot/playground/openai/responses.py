@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bot.playground.openai import limits, schemas
-from bot.playground.openai.brain import Brain, Question
+from bot.playground.openai.brain import Brain, Question, SeenFile
 from bot.playground.openai.calls import Call, page, stream
 from bot.playground.openai.containers import check_container
 from bot.playground.openai.errors import ApiError, bad_request, conversation_locked
@@ -29,6 +29,7 @@ from bot.playground.openai.items import (
 from bot.playground.openai.parameters import integer, missing, one_of
 from bot.playground.openai.records import Json, Response, new_id
 from bot.playground.openai.response_execution import ResponseExecution
+from bot.playground.openai.seen_files import check_items, seen_in, seen_in_containers
 from bot.playground.openai.tool_schemas import check_choice
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ class ResponseEndpoints:
         self._options.check_model(body["model"])
         check_choice(body.get("tool_choice"), body.get("tools") or [])
         check_container(self._state, body.get("tools") or ())
+        check_items(self._state, body["input"] if isinstance(body.get("input"), list) else (), "input")
         if body.get("conversation") and body.get("previous_response_id"):
             raise bad_request(
                 "Mutually exclusive parameters: 'conversation' and 'previous_response_id'. "
@@ -215,9 +217,16 @@ class ResponseEndpoints:
         return items
 
     def _question(self, response: Response, heard: Sequence[Json]) -> Question:
-        messages = tuple(pair for pair in map(said, heard) if pair is not None)
+        messages: list[tuple[str, str]] = []
+        files: list[SeenFile] = []
+        for item in heard:
+            pair = said(item)
+            if pair is not None:
+                files += seen_in(self._state, item, len(messages))
+                messages.append(pair)
+        files += seen_in_containers(self._state, response.tools)
         tools = tuple(str(tool.get("name") or tool["type"]) for tool in response.tools)
-        return Question(response.instructions or "", messages, tools, response.model)
+        return Question(response.instructions or "", tuple(messages), tools, response.model, tuple(files))
 
     def _start(self, response: Response, heard: Sequence[Json], call: Call) -> ResponseExecution:
         self._state.responses[response.id] = response

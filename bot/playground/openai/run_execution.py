@@ -12,6 +12,7 @@ from bot.playground.openai import limits
 from bot.playground.openai.brain import Brain, CodeInterpreterCall, FileLink, FunctionCall, Piece, Question
 from bot.playground.openai.events import Event, EventLog
 from bot.playground.openai.run_output import RunOutput
+from bot.playground.openai.seen_files import seen_in_message
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -194,10 +195,11 @@ class RunExecution:
 
     def _question(self) -> Question:
         run = self.run
-        thread = self._state.messages[run.thread_id].values()
-        said = [(each.role, each.text) for each in thread]
+        thread = list(self._state.messages[run.thread_id].values())
         if run.truncation_strategy["type"] == "last_messages":
-            said = said[-run.truncation_strategy["last_messages"] :]
+            thread = thread[-run.truncation_strategy["last_messages"] :]
+        files = [file for index, each in enumerate(thread) for file in seen_in_message(self._state, each, index)]
+        said = [(each.role, each.text) for each in thread]
         said += [("tool", output) for output in self._outputs]
         tools = tuple(tool["function"]["name"] if "function" in tool else tool["type"] for tool in run.tools)
-        return Question(run.instructions, tuple(said), tools, run.model)
+        return Question(run.instructions, tuple(said), tools, run.model, tuple(files))

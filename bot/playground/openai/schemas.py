@@ -64,7 +64,8 @@ _ASSISTANT = {
 ASSISTANT_CREATE = shape({"model": text()}, _ASSISTANT)
 ASSISTANT_UPDATE = shape(optional={"model": text(), **_ASSISTANT})
 
-ATTACHMENTS = array(shape({"file_id": text()}, {"tools": array(mapping)}))
+_ATTACHMENT_TOOL = tagged(dict.fromkeys(("code_interpreter", "file_search"), shape({"type": text()})))
+ATTACHMENTS = array(shape({"file_id": text()}, {"tools": array(_ATTACHMENT_TOOL)}))
 IMAGE_DETAIL = one_of("auto", "low", "high")
 MESSAGE_BLOCK = tagged(
     {
@@ -142,7 +143,12 @@ INPUT_PART = tagged(
         "input_text": shape({"type": text(), "text": text(limits.INPUT_TEXT)}, {"prompt_cache_breakpoint": anything}),
         "input_image": shape(
             {"type": text()},
-            {"image_url": text(), "file_id": text(), "detail": text(), "prompt_cache_breakpoint": anything},
+            {
+                "image_url": text(),
+                "file_id": text(),
+                "detail": one_of("low", "high", "auto", "original"),
+                "prompt_cache_breakpoint": anything,
+            },
         ),
         "input_file": shape(
             {"type": text()},
