@@ -10,7 +10,17 @@ It is strict where OpenAI is: headers, parameters and their limits, ids, locks, 
 `schemas` and `limits` hold what may be sent, `faults` what can be made to go wrong.
 """
 
-from bot.playground.openai.brain import Brain, CodeInterpreterCall, FunctionCall, Piece, Question, ScriptedBrain
+from bot.playground.openai.brain import (
+    Brain,
+    CodeInterpreterCall,
+    FileLink,
+    FunctionCall,
+    MadeFile,
+    Piece,
+    Question,
+    ScriptedBrain,
+    SeenFile,
+)
 from bot.playground.openai.faults import Fault, Faults
 from bot.playground.openai.gateway import RecordedRequest
 from bot.playground.openai.offline import OfflineBrain
@@ -21,11 +31,14 @@ __all__ = [
     "CodeInterpreterCall",
     "Fault",
     "Faults",
+    "FileLink",
     "FunctionCall",
     "LocalOpenAI",
+    "MadeFile",
     "OfflineBrain",
     "Piece",
     "Question",
     "RecordedRequest",
     "ScriptedBrain",
+    "SeenFile",
 ]

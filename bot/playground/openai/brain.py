@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import asyncio
+
+
+@dataclass(frozen=True, slots=True)
+class SeenFile:
+    """An image or a file that the model was given. `message` is its message's place in `Question.messages`; None for
+    one that belongs to a tool. What was given by its URL has that for a name, and no size."""
+
+    name: str
+    media_type: str
+    size: int
+    kind: str
+    """image, or file."""
+    message: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +36,7 @@ class Question:
     messages: tuple[tuple[str, str], ...]
     tools: tuple[str, ...]
     model: str
+    files: tuple[SeenFile, ...] = ()
 
     @property
     def last(self) -> str:
@@ -31,11 +45,40 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class MadeFile:
+    """A file that code made. An image is also shown by itself, as a plot is."""
+
+    name: str
+    content: bytes = field(repr=False)
+    media_type: str
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the API shows it as an image."""
+        return self.media_type in {"image/png", "image/jpeg", "image/gif", "image/webp"}
+
+
+@dataclass(frozen=True, slots=True)
 class CodeInterpreterCall:
-    """Code that the brain ran, and what the code printed."""
+    """Code that the brain ran, what the code printed, and the files that it left behind.
+
+    Whether the answer points to a file is for a `FileLink` to say: a file without one is made, but not cited.
+    """
 
     code: str
     logs: str
+    files: tuple[MadeFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileLink:
+    """A link in the answer to a file that code made: `[name](sandbox:/mnt/data/name)`, with its annotation.
+
+    With `text` False the file is cited without any text, as the Responses API does with a plot.
+    """
+
+    name: str
+    text: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +89,11 @@ class FunctionCall:
     arguments: str
 
 
-Piece = str | CodeInterpreterCall | FunctionCall
+Piece = str | CodeInterpreterCall | FileLink | FunctionCall
 
 
 class Brain(Protocol):
-    """Answers questions piece by piece: text deltas, code that it ran, functions that it wants run."""
+    """Answers questions piece by piece: text deltas, tools that it used, functions that it wants run."""
 
     def answer(self, question: Question) -> AsyncIterator[Piece]:
         """The pieces of one answer, in order. After a `FunctionCall` no text may follow."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from bot.playground.openai import limits
 from bot.playground.openai.calls import Call, Cut
 from bot.playground.openai.errors import ApiError, bad_request, invalid_url
 from bot.playground.openai.faults import Fault, Faults
@@ -79,7 +80,7 @@ class Gateway:
 
     def application(self) -> web.Application:
         """An application without routes."""
-        app = web.Application(middlewares=[self._pass], client_max_size=64 * 2**20)
+        app = web.Application(middlewares=[self._pass], client_max_size=limits.REQUEST_BYTES)
         app.on_response_prepare.append(self._prepare)
         return app
 

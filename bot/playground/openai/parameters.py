@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -52,6 +53,23 @@ def _out_of_bounds(kind: str, path: str, how: str, bound: int, length: int, code
         code=code,
         param=path,
     )
+
+
+def pattern(expression: str) -> Check:
+    """A string that matches the regular expression."""
+    compiled = re.compile(expression)
+
+    def check(value: Any, path: str) -> None:
+        _require(str, "a string", value, path)
+        if compiled.search(value) is None:
+            raise bad_request(
+                f"Invalid '{path}': string does not match pattern. Expected a string that matches the pattern "
+                f"'{expression}'.",
+                code="invalid_value",
+                param=path,
+            )
+
+    return check
 
 
 def number(low: float, high: float) -> Check:

@@ -7,6 +7,8 @@ import string
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, TypeAlias
 
+from bot.playground.openai import limits
+
 Json: TypeAlias = dict[str, Any]
 
 ACTIVE_RUN = frozenset({"queued", "in_progress", "requires_action", "cancelling"})
@@ -214,11 +216,49 @@ class File(Record):
     """https://developers.openai.com/api/reference, "The file object"; `content` is base64, and not shown."""
 
     object: ClassVar[str] = "file"
-    private: ClassVar[frozenset[str]] = frozenset({"content"})
+    private: ClassVar[frozenset[str]] = frozenset({"content", "media_type"})
     id: str
     created_at: int
     bytes: int
     filename: str
     purpose: str
     content: str
+    media_type: str = ""
     status: str = "processed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Container(Record):
+    """https://developers.openai.com/api/reference, "The container object"."""
+
+    object: ClassVar[str] = "container"
+    id: str
+    created_at: int
+    last_active_at: int
+    name: str
+    status: str = "running"
+    expires_after: Json = field(
+        default_factory=lambda: {"anchor": "last_active_at", "minutes": limits.CONTAINER_IDLE_MINUTES}
+    )
+    memory_limit: str = "1g"
+    network_policy: Json | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerFile(Record):
+    """https://developers.openai.com/api/reference, "The container file object"; `content` is base64, and not shown."""
+
+    object: ClassVar[str] = "container.file"
+    private: ClassVar[frozenset[str]] = frozenset({"content"})
+    id: str
+    container_id: str
+    created_at: int
+    bytes: int
+    path: str
+    source: str
+    content: str
+
+    @property
+    def name(self) -> str:
+        """The file's name, without its folder."""
+        return self.path.rpartition("/")[2]

@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from bot.playground.openai import limits
-from bot.playground.openai.brain import Brain, CodeInterpreterCall, FunctionCall, Piece, Question
+from bot.playground.openai.brain import Brain, CodeInterpreterCall, FileLink, FunctionCall, Piece, Question
 from bot.playground.openai.events import Event, EventLog
 from bot.playground.openai.run_output import RunOutput
+from bot.playground.openai.seen_files import seen_in_message
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -113,9 +114,11 @@ class RunExecution:
                     break
         return calls
 
-    def _write(self, piece: str | CodeInterpreterCall) -> None:
+    def _write(self, piece: str | CodeInterpreterCall | FileLink) -> None:
         if isinstance(piece, CodeInterpreterCall):
             self._output.run_code(piece)
+        elif isinstance(piece, FileLink):
+            self._output.link(piece)
         else:
             self._output.write(piece)
 
@@ -156,7 +159,7 @@ class RunExecution:
         if not self.run.active:
             return
         if status == "completed":
-            self._output.close()
+            self._output.finish()
         else:
             self._output.abort(status, _REASONS.get(status, "max_tokens"))
         if status in {"completed", "failed", "cancelled"}:
@@ -192,10 +195,11 @@ class RunExecution:
 
     def _question(self) -> Question:
         run = self.run
-        thread = self._state.messages[run.thread_id].values()
-        said = [(each.role, each.text) for each in thread]
+        thread = list(self._state.messages[run.thread_id].values())
         if run.truncation_strategy["type"] == "last_messages":
-            said = said[-run.truncation_strategy["last_messages"] :]
+            thread = thread[-run.truncation_strategy["last_messages"] :]
+        files = [file for index, each in enumerate(thread) for file in seen_in_message(self._state, each, index)]
+        said = [(each.role, each.text) for each in thread]
         said += [("tool", output) for output in self._outputs]
         tools = tuple(tool["function"]["name"] if "function" in tool else tool["type"] for tool in run.tools)
-        return Question(run.instructions, tuple(said), tools, run.model)
+        return Question(run.instructions, tuple(said), tools, run.model, tuple(files))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from bot.playground.openai.containers import FOLDER
 from bot.playground.openai.events import Event, EventLog
-from bot.playground.openai.records import Json, Message, Run, RunStep, new_id
+from bot.playground.openai.records import File, Json, Message, Run, RunStep, new_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bot.playground.openai.brain import CodeInterpreterCall, FunctionCall
+    from bot.playground.openai.brain import CodeInterpreterCall, FileLink, FunctionCall, MadeFile
     from bot.playground.openai.state import State
 
 
@@ -24,31 +26,62 @@ class RunOutput:
         self._log = log
         self._step: RunStep | None = None
         self._message: Message | None = None
+        self._text = ""
+        self._annotations: list[Json] = []
+        self._images: list[str] = []
+        """Ids of images that the next message opens with."""
+        self._made: dict[str, str] = {}
+        """The id of each file that code made, by its name."""
         self.characters = 0
 
-    def write(self, text: str) -> None:
-        """Adds text to the open message; opens one if there is none."""
+    def write(self, text: str, annotation: Json | None = None) -> None:
+        """Adds text, with an annotation where it has one, to the open message; opens one if there is none."""
         message = self._message or self._open_message()
-        block = {"type": "text", "text": {"value": message.text + text, "annotations": []}}
-        self._keep_message(replace(message, content=[block]))
+        self._text += text
         self.characters += len(text)
-        part = {"index": 0, "type": "text", "text": {"value": text, "annotations": []}}
-        delta = {"id": message.id, "object": "thread.message.delta", "delta": {"content": [part]}}
-        self._emit("thread.message.delta", delta)
+        place = len(message.content) - (1 if self._has_text(message) else 0)
+        delta: Json = {"value": text, "annotations": []}
+        if annotation is not None:
+            delta["annotations"] = [{"index": len(self._annotations), **annotation}]
+            self._annotations.append(annotation)
+        block = {"type": "text", "text": {"value": self._text, "annotations": list(self._annotations)}}
+        self._keep_message(replace(message, content=[*message.content[:place], block]))
+        self._message_delta(message, {"index": place, "type": "text", "text": delta})
+
+    def cite(self, text: str, cited: str, annotation: Json) -> None:
+        """Adds text with an annotation of the `cited` part of it."""
+        start = len(self._text) + text.index(cited)
+        self.write(text, {**annotation, "text": cited, "start_index": start, "end_index": start + len(cited)})
 
     def run_code(self, call: CodeInterpreterCall) -> None:
-        """A finished code interpreter step: its input in lines, then its output."""
+        """A finished code interpreter step: its input in lines, then its output. Its images open the next message."""
         self.close()
         key = new_id("call_")
         self._open_step("tool_calls", {"type": "tool_calls", "tool_calls": []})
         self._code_delta(key, {"input": "", "outputs": []})
         for line in call.code.splitlines(keepends=True):
             self._code_delta(None, {"input": line})
-        logs = {"type": "logs", "logs": call.logs}
-        self._code_delta(None, {"outputs": [{"index": 0, **logs}]})
-        interpreter = {"input": call.code, "outputs": [logs]}
+        outputs: list[Json] = [{"type": "logs", "logs": call.logs}] if call.logs else []
+        images = [self._keep_made(made) for made in call.files if made.is_image]
+        outputs += [{"type": "image", "image": {"file_id": image.id}} for image in images]
+        for index, output in enumerate(outputs):
+            self._code_delta(None, {"outputs": [{"index": index, **output}]})
+        for made in call.files:
+            if not made.is_image:
+                self._keep_made(made)
+        self._images += [image.id for image in images]
+        interpreter = {"input": call.code, "outputs": outputs}
         whole = {"id": key, "type": "code_interpreter", "code_interpreter": interpreter}
         self._end_step("completed", {"type": "tool_calls", "tool_calls": [whole]})
+
+    def link(self, link: FileLink) -> None:
+        """A link to a file that code of this run made."""
+        if link.name not in self._made:
+            raise LookupError(f"no code made a file {link.name!r}")
+        path = f"sandbox:{FOLDER}{link.name}"
+        if link.text:
+            annotation = {"type": "file_path", "file_path": {"file_id": self._made[link.name]}}
+            self.cite(f"[{link.name}]({path})", path, annotation)
 
     def ask(self, calls: Sequence[FunctionCall]) -> list[Json]:
         """Opens a step that waits for these functions; returns the tool calls, as `required_action` holds them."""
@@ -79,8 +112,14 @@ class RunOutput:
         if self._message is not None:
             self._keep_message(replace(self._message, status="completed", completed_at=self._state.now))
             self._emit("thread.message.completed", self._message.wire())
-            self._message = None
+            self._forget_message()
             self._end_step("completed")
+
+    def finish(self) -> None:
+        """Completes what is open; images that no message showed get one of their own."""
+        if self._images and self._message is None:
+            self._open_message()
+        self.close()
 
     def abort(self, status: str, reason: str) -> None:
         """Ends what is open because the run ends in `status`; `reason` is the message's `incomplete_details`."""
@@ -94,7 +133,7 @@ class RunOutput:
             )
             self._keep_message(message)
             self._emit("thread.message.incomplete", message.wire())
-            self._message = None
+            self._forget_message()
         if self._step is not None:
             self._end_step("completed" if status == "incomplete" else status)
 
@@ -114,7 +153,35 @@ class RunOutput:
         self._keep_message(message)
         self._emit("thread.message.created", message.wire())
         self._emit("thread.message.in_progress", message.wire())
+        return self._show_images(message)
+
+    def _show_images(self, message: Message) -> Message:
+        for index, key in enumerate(self._images):
+            block = {"type": "image_file", "image_file": {"file_id": key, "detail": "auto"}}
+            message = replace(message, content=[*message.content, block])
+            self._keep_message(message)
+            self._message_delta(message, {"index": index, **block})
+        self._images = []
         return message
+
+    def _forget_message(self) -> None:
+        self._message, self._text, self._annotations = None, "", []
+
+    def _has_text(self, message: Message) -> bool:
+        return bool(message.content) and message.content[-1]["type"] == "text"
+
+    def _keep_made(self, made: MadeFile) -> File:
+        file = File(
+            id=new_id("file-"),
+            created_at=self._state.now,
+            bytes=len(made.content),
+            filename=FOLDER + made.name,
+            purpose="assistants_output",
+            content=base64.b64encode(made.content).decode(),
+        )
+        self._state.files[file.id] = file
+        self._made[made.name] = file.id
+        return file
 
     def _open_step(self, kind: str, details: Json) -> None:
         run = self._run
@@ -149,6 +216,10 @@ class RunOutput:
         self._step_delta({"index": index, "id": key, "type": "function", "function": first})
         self._step_delta({"index": index, "type": "function", "function": {"arguments": call.arguments}})
         return {"id": key, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+    def _message_delta(self, message: Message, part: Json) -> None:
+        delta = {"id": message.id, "object": "thread.message.delta", "delta": {"content": [part]}}
+        self._emit("thread.message.delta", delta)
 
     def _step_delta(self, call: Json) -> None:
         assert self._step is not None

@@ -14,7 +14,7 @@ from bot.playground.openai.errors import bad_request
 from bot.playground.openai.events import Event, EventLog
 from bot.playground.openai.records import Json, Run, Thread, new_id
 from bot.playground.openai.run_execution import RunExecution
-from bot.playground.openai.threads import ThreadEndpoints, new_message
+from bot.playground.openai.threads import ThreadEndpoints, attach, new_message
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -64,6 +64,8 @@ class RunEndpoints:
         run = self._new_run(thread, body)
         messages = [new_message(self._state, thread.id, each) for each in body.get("additional_messages") or ()]
         self._state.messages[thread.id] |= {each.id: each for each in messages}
+        for message in messages:
+            attach(self._state, message)
         return await self._answer(call, self._start(run, call))
 
     async def create_with_thread(self, call: Call) -> Json | web.StreamResponse:

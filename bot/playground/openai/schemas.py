@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from bot.playground.openai import limits
+from bot.playground.openai.errors import bad_request
 from bot.playground.openai.parameters import (
     anything,
     array,
@@ -17,21 +20,23 @@ from bot.playground.openai.parameters import (
     tagged,
     text,
 )
+from bot.playground.openai.tool_schemas import (
+    ASSISTANT_TOOL,
+    MEMORY_LIMIT,
+    NETWORK_POLICY,
+    RESPONSE_TOOL,
+    RESPONSE_TOOL_CHOICE,
+)
+
+if TYPE_CHECKING:
+    from bot.playground.openai.parameters import Check
 
 EFFORT = one_of("none", "minimal", "low", "medium", "high", "xhigh", "max")
 RESPONSE_FORMAT = either(one_of("auto"), mapping)
 
 # --- Assistants, threads, messages -----------------------------------------------------------------------------------
 
-FUNCTION = shape({"name": text(64, 1)}, {"description": text(1024), "parameters": mapping, "strict": boolean})
-TOOL = tagged(
-    {
-        "code_interpreter": shape({"type": text()}),
-        "file_search": shape({"type": text()}, {"file_search": mapping}),
-        "function": shape({"type": text(), "function": FUNCTION}),
-    }
-)
-TOOLS = array(TOOL, limits.TOOLS)
+TOOLS = array(ASSISTANT_TOOL, limits.TOOLS)
 TOOL_RESOURCES = shape(
     optional={
         "code_interpreter": shape(optional={"file_ids": array(text(), limits.CODE_INTERPRETER_FILES)}),
@@ -59,7 +64,8 @@ _ASSISTANT = {
 ASSISTANT_CREATE = shape({"model": text()}, _ASSISTANT)
 ASSISTANT_UPDATE = shape(optional={"model": text(), **_ASSISTANT})
 
-ATTACHMENTS = array(shape({"file_id": text()}, {"tools": array(mapping)}))
+_ATTACHMENT_TOOL = tagged(dict.fromkeys(("code_interpreter", "file_search"), shape({"type": text()})))
+ATTACHMENTS = array(shape({"file_id": text()}, {"tools": array(_ATTACHMENT_TOOL)}))
 IMAGE_DETAIL = one_of("auto", "low", "high")
 MESSAGE_BLOCK = tagged(
     {
@@ -118,6 +124,18 @@ TOOL_OUTPUTS = shape(
     {"stream": boolean},
 )
 
+INCLUDABLE = one_of(
+    "file_search_call.results",
+    "web_search_call.results",
+    "web_search_call.action.sources",
+    "message.input_image.image_url",
+    "computer_call_output.output.image_url",
+    "code_interpreter_call.outputs",
+    "reasoning.encrypted_content",
+    "message.output_text.logprobs",
+)
+"""What `include` may hold: reference, "Create a model response"."""
+
 # --- Conversations and responses -------------------------------------------------------------------------------------
 
 INPUT_PART = tagged(
@@ -125,7 +143,12 @@ INPUT_PART = tagged(
         "input_text": shape({"type": text(), "text": text(limits.INPUT_TEXT)}, {"prompt_cache_breakpoint": anything}),
         "input_image": shape(
             {"type": text()},
-            {"image_url": text(), "file_id": text(), "detail": text(), "prompt_cache_breakpoint": anything},
+            {
+                "image_url": text(),
+                "file_id": text(),
+                "detail": one_of("low", "high", "auto", "original"),
+                "prompt_cache_breakpoint": anything,
+            },
         ),
         "input_file": shape(
             {"type": text()},
@@ -146,7 +169,19 @@ INPUT_PART = tagged(
     }
 )
 _OUTPUT = either(text(limits.INPUT_TEXT), array(INPUT_PART))
-_ID = {"id": text(), "status": text()}
+
+
+def _id(prefix: str) -> Check:
+    def check(value: Any, path: str) -> None:
+        text()(value, path)
+        if not value.startswith(prefix):
+            message = f"Invalid '{path}': '{value}'. Expected an ID that begins with '{prefix}'."
+            raise bad_request(message, code="invalid_value", param=path)
+
+    return check
+
+
+_STATUS = {"status": text()}
 
 _OPAQUE_ITEMS = (
     "additional_tools", "apply_patch_call", "apply_patch_call_output", "compaction", "compaction_trigger",
@@ -164,21 +199,21 @@ ITEM = tagged(
                 "role": one_of("user", "assistant", "system", "developer"),
                 "content": either(text(limits.INPUT_TEXT), array(INPUT_PART, minimum=1)),
             },
-            {"type": text(), "phase": one_of("commentary", "final_answer"), **_ID},
+            {"type": text(), "phase": one_of("commentary", "final_answer"), "id": _id("msg"), **_STATUS},
         ),
         "function_call": shape(
             {"type": text(), "call_id": text(64, 1), "name": text(128, 1), "arguments": text()},
-            {"namespace": text(), "caller": mapping, "async": boolean, **_ID},
+            {"namespace": text(), "caller": mapping, "async": boolean, "id": _id("fc"), **_STATUS},
         ),
         "function_call_output": shape(
-            {"type": text(), "call_id": text(64, 1), "output": _OUTPUT}, {"caller": mapping, **_ID}
+            {"type": text(), "call_id": text(64, 1), "output": _OUTPUT}, {"caller": mapping, "id": _id("fc"), **_STATUS}
         ),
         "reasoning": shape(
             {"type": text(), "summary": array(mapping)},
-            {"content": array(mapping), "encrypted_content": text(), **_ID},
+            {"content": array(mapping), "encrypted_content": text(), "id": _id("rs"), **_STATUS},
         ),
         "code_interpreter_call": shape(
-            {"type": text(), "id": text(), "container_id": text()},
+            {"type": text(), "id": _id("ci"), "container_id": text()},
             {"code": text(), "outputs": array(mapping), "status": text()},
         ),
         "mcp_approval_response": shape(
@@ -193,51 +228,18 @@ ITEM = tagged(
 ITEMS = array(ITEM, limits.ITEMS_PER_CALL)
 CONVERSATION_CREATE = shape(optional={"items": ITEMS, "metadata": metadata})
 CONVERSATION_UPDATE = shape({"metadata": metadata})
-ITEMS_CREATE = shape({"items": array(ITEM, limits.ITEMS_PER_CALL, minimum=1)}, {"include": array(text())})
+ITEMS_CREATE = shape({"items": array(ITEM, limits.ITEMS_PER_CALL, minimum=1)}, {"include": array(INCLUDABLE)})
 
-_OPAQUE_TOOLS = (
-    "apply_patch", "computer", "computer_use_preview", "custom", "image_generation", "local_shell", "mcp",
-    "namespace", "programmatic_tool_calling", "shell", "tool_search", "web_search", "web_search_2025_08_26",
-    "web_search_preview", "web_search_preview_2025_03_11",
-)  # fmt: skip
-RESPONSE_TOOL = tagged(
+CONTAINER_CREATE = shape(
+    {"name": text()},
     {
-        "function": shape(
-            {"type": text(), "name": text(128, 1)},
-            {
-                "description": text(),
-                "parameters": mapping,
-                "strict": boolean,
-                "defer_loading": boolean,
-                "async": boolean,
-                "allowed_callers": array(text()),
-                "output_schema": mapping,
-            },
-        ),
-        "file_search": shape(
-            {"type": text(), "vector_store_ids": array(text(), minimum=1)},
-            {"filters": mapping, "max_num_results": integer(1, 50), "ranking_options": mapping},
-        ),
-        "code_interpreter": shape(
-            {
-                "type": text(),
-                "container": either(
-                    text(minimum=1),
-                    shape(
-                        {"type": one_of("auto")},
-                        {
-                            "file_ids": array(text(), 50),
-                            "memory_limit": one_of("1g", "4g", "16g", "64g"),
-                            "network_policy": mapping,
-                        },
-                    ),
-                ),
-            },
-            {"allowed_callers": array(text())},
-        ),
-        **dict.fromkeys(_OPAQUE_TOOLS, mapping),
-    }
+        "expires_after": shape({"anchor": one_of("last_active_at"), "minutes": integer(1)}),
+        "file_ids": array(text(), limits.CONTAINER_FILES),
+        "memory_limit": MEMORY_LIMIT,
+        "network_policy": NETWORK_POLICY,
+    },
 )
+
 RESPONSE_CREATE = shape(
     {"model": text()},
     {
@@ -246,7 +248,7 @@ RESPONSE_CREATE = shape(
         "previous_response_id": text(),
         "instructions": text(),
         "tools": array(RESPONSE_TOOL, limits.TOOLS),
-        "tool_choice": either(one_of("none", "auto", "required"), mapping),
+        "tool_choice": RESPONSE_TOOL_CHOICE,
         "stream": boolean,
         "stream_options": shape(optional={"include_obfuscation": boolean}),
         "store": boolean,
@@ -261,7 +263,7 @@ RESPONSE_CREATE = shape(
         "truncation": one_of("auto", "disabled"),
         "reasoning": shape(optional={"effort": EFFORT, "summary": text(), "context": text(), "mode": text()}),
         "text": shape(optional={"format": mapping, "verbosity": one_of("low", "medium", "high")}),
-        "include": array(text()),
+        "include": array(INCLUDABLE),
         "parallel_tool_calls": boolean,
         "safety_identifier": text(limits.SAFETY_IDENTIFIER),
         "prompt_cache_key": text(),

@@ -12,12 +12,26 @@ from aiohttp import web
 
 from bot.playground.openai import limits
 from bot.playground.openai.assistants import AssistantEndpoints, ModelEndpoints
+from bot.playground.openai.containers import ContainerEndpoints, expire_idle
 from bot.playground.openai.conversations import ConversationEndpoints
 from bot.playground.openai.errors import not_found
 from bot.playground.openai.files import FileEndpoints
 from bot.playground.openai.gateway import PREFIX, Gateway, RecordedRequest
 from bot.playground.openai.offline import OfflineBrain
-from bot.playground.openai.records import Assistant, Conversation, Json, Message, Response, Run, RunStep, Thread, new_id
+from bot.playground.openai.records import (
+    Assistant,
+    Container,
+    ContainerFile,
+    Conversation,
+    File,
+    Json,
+    Message,
+    Response,
+    Run,
+    RunStep,
+    Thread,
+    new_id,
+)
 from bot.playground.openai.responses import ResponseEndpoints
 from bot.playground.openai.runs import RunEndpoints
 from bot.playground.openai.state import Options, State
@@ -199,6 +213,20 @@ class LocalOpenAI:
         """By id, oldest first; those that were not to be stored, too."""
         return MappingProxyType(self._state.responses)
 
+    @property
+    def containers(self) -> Mapping[str, Container]:
+        """By id, oldest first."""
+        return MappingProxyType(self._state.containers)
+
+    @property
+    def files(self) -> Mapping[str, File]:
+        """What was uploaded, and what runs made for the Assistants API; by id, oldest first."""
+        return MappingProxyType(self._state.files)
+
+    def container_files(self, container_id: str) -> Sequence[ContainerFile]:
+        """What lies in the container, oldest first."""
+        return tuple(self._state.container_files[container_id].values())
+
     def messages(self, thread_id: str) -> Sequence[Message]:
         """The thread's messages, oldest first."""
         return tuple(self._state.messages[thread_id].values())
@@ -261,7 +289,13 @@ class LocalOpenAI:
             self._state.runs[run.id] = replace(run, status="completed", completed_at=self._state.now)
         self._state.changed()
 
+    def expire_containers(self) -> None:
+        """Ends all containers at once, as 20 idle minutes would; the files in them are lost."""
+        expire_idle(self._state, at_once=True)
+        self._state.changed()
+
     def _settle(self) -> None:
+        expire_idle(self._state)
         self._runs.expire_overdue()
         self._responses.forget_finished()
 
@@ -276,6 +310,7 @@ class LocalOpenAI:
         return [
             *ModelEndpoints(options).routes(),
             *FileEndpoints(state).routes(),
+            *ContainerEndpoints(state).routes(),
             *AssistantEndpoints(state, options).routes(),
             # /threads/runs comes before /threads/{thread}.
             *self._runs.routes(),

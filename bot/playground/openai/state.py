@@ -11,6 +11,8 @@ from bot.playground.openai.errors import ApiError, not_found
 from bot.playground.openai.events import Signal
 from bot.playground.openai.records import (
     Assistant,
+    Container,
+    ContainerFile,
     Conversation,
     File,
     Json,
@@ -70,6 +72,9 @@ class State:
         """By conversation, then by id, oldest first."""
         self.responses: dict[str, Response] = {}
         self.files: dict[str, File] = {}
+        self.containers: dict[str, Container] = {}
+        self.container_files: dict[str, dict[str, ContainerFile]] = {}
+        """By container, then by id, oldest first."""
         self.locked: set[str] = set()
         """Conversations that somebody operates on."""
 
@@ -106,6 +111,8 @@ class State:
             "items": {key: list(items.values()) for key, items in self.items.items()},
             "responses": _rows(self.responses),
             "files": _rows(self.files),
+            "containers": _rows(self.containers),
+            "container_files": [row for each in self.container_files.values() for row in _rows(each)],
         }
 
     def restore(self, saved: Json) -> None:
@@ -123,6 +130,11 @@ class State:
         self.items = {key: {item["id"]: item for item in items} for key, items in saved["items"].items()}
         self.responses = {row["id"]: _settled_response(Response(**row)) for row in saved["responses"]}
         self.files = {row["id"]: File(**row) for row in saved["files"]}
+        # A state file of an older version has no containers.
+        self.containers = {row["id"]: Container(**row) for row in saved.get("containers", ())}
+        self.container_files = {key: {} for key in self.containers}
+        for row in saved.get("container_files", ()):
+            self.container_files[row["container_id"]][row["id"]] = ContainerFile(**row)
         self.locked = set()
 
     def settle(self) -> None:
