@@ -13,7 +13,10 @@ It is strict where OpenAI is: headers, parameters and their limits, ids, locks, 
 from bot.playground.openai.brain import (
     Brain,
     CodeInterpreterCall,
+    FileCitation,
     FileLink,
+    FileSearch,
+    FoundPassage,
     FunctionCall,
     MadeFile,
     Piece,
@@ -25,13 +28,17 @@ from bot.playground.openai.faults import Fault, Faults
 from bot.playground.openai.gateway import RecordedRequest
 from bot.playground.openai.offline import OfflineBrain
 from bot.playground.openai.server import LocalOpenAI
+from bot.playground.openai.switches import Switches
 
 __all__ = [
     "Brain",
     "CodeInterpreterCall",
     "Fault",
     "Faults",
+    "FileCitation",
     "FileLink",
+    "FileSearch",
+    "FoundPassage",
     "FunctionCall",
     "LocalOpenAI",
     "MadeFile",
@@ -41,4 +48,5 @@ __all__ = [
     "RecordedRequest",
     "ScriptedBrain",
     "SeenFile",
+    "Switches",
 ]

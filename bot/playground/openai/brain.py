@@ -20,7 +20,7 @@ class SeenFile:
     media_type: str
     size: int
     kind: str
-    """image, or file."""
+    """image, file, or searched: what lies ready in a vector store."""
     message: int | None
 
 
@@ -82,6 +82,30 @@ class FileLink:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundPassage:
+    """What a search found in a file of one of the vector stores."""
+
+    filename: str
+    text: str
+    score: float = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class FileSearch:
+    """A search in the vector stores that the run was given."""
+
+    queries: tuple[str, ...]
+    passages: tuple[FoundPassage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileCitation:
+    """A file of a vector store, cited here. The Assistants API writes a mark into the text, such as 【4:0†a.pdf】."""
+
+    filename: str
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionCall:
     """A function that the caller is asked to run; `arguments` is JSON."""
 
@@ -89,7 +113,7 @@ class FunctionCall:
     arguments: str
 
 
-Piece = str | CodeInterpreterCall | FileLink | FunctionCall
+Piece = str | CodeInterpreterCall | FileLink | FileSearch | FileCitation | FunctionCall
 
 
 class Brain(Protocol):

@@ -13,6 +13,7 @@ from bot.playground.openai.calls import Call, page
 from bot.playground.openai.errors import ApiError, bad_request
 from bot.playground.openai.parameters import missing, one_of, text
 from bot.playground.openai.records import File, Json, new_id
+from bot.playground.openai.vector_store_files import forget_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,6 +80,7 @@ class FileEndpoints:
     async def delete(self, call: Call) -> Json:
         file = self._find(call)
         del self._state.files[file.id]
+        forget_file(self._state, file.id)
         return {"id": file.id, "object": "file", "deleted": True}
 
     def _find(self, call: Call) -> File:

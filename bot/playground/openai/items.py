@@ -75,7 +75,7 @@ def shown_response(response: Response, include: frozenset[str]) -> Json:
     return {**response.wire(), "output": [shown(item, include) for item in response.output]}
 
 
-_ON_REQUEST = {"code_interpreter_call": "outputs"}
+_ON_REQUEST = {"code_interpreter_call": "outputs", "file_search_call": "results"}
 """Reference, "Create a model response", `include`."""
 
 

@@ -13,6 +13,10 @@ TOOLS = 128
 CODE_INTERPRETER_FILES = 20
 VECTOR_STORES = 1
 
+# Vector stores: reference, "Create vector store" and "Create vector store file batch".
+VECTOR_STORE_FILES = 10_000
+BATCH_FILES = 2_000
+
 # Metadata of every object: reference, "metadata".
 METADATA_PAIRS = 16
 METADATA_KEY = 64

@@ -11,7 +11,8 @@ from bot.playground.openai.records import Json, new_id
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bot.playground.openai.brain import CodeInterpreterCall, FunctionCall
+    from bot.playground.openai.brain import CodeInterpreterCall, FileSearch, FoundPassage, FunctionCall
+    from bot.playground.openai.records import File
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,4 +75,24 @@ def code_interpreter_call(call: CodeInterpreterCall, container_id: str) -> ToolI
             (f"{kind}.completed", {}),
         ],
         {"status": "completed", "code": call.code, "outputs": logs + images},
+    )
+
+
+def file_search_call(search: FileSearch, found: Sequence[tuple[File, FoundPassage]]) -> ToolItem:
+    """A search in vector stores; its results are only there for who includes them."""
+    kind = "file_search_call"
+    results = [
+        {
+            "attributes": {},
+            "file_id": file.id,
+            "filename": file.filename,
+            "score": passage.score,
+            "text": passage.text,
+        }
+        for file, passage in found
+    ]
+    return ToolItem(
+        {"id": new_id("fs_"), "type": kind, "status": "in_progress", "queries": [], "results": None},
+        [(f"{kind}.{state}", {}) for state in ("in_progress", "searching", "completed")],
+        {"status": "completed", "queries": list(search.queries), "results": results},
     )

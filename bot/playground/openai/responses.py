@@ -31,6 +31,7 @@ from bot.playground.openai.records import Json, Response, new_id
 from bot.playground.openai.response_execution import ResponseExecution
 from bot.playground.openai.seen_files import check_items, seen_in, seen_in_containers
 from bot.playground.openai.tool_schemas import check_choice
+from bot.playground.openai.vector_store_files import check_stores, seen_in_stores, stores_of_tools
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -129,6 +130,7 @@ class ResponseEndpoints:
         self._options.check_model(body["model"])
         check_choice(body.get("tool_choice"), body.get("tools") or [])
         check_container(self._state, body.get("tools") or ())
+        check_stores(self._state, body.get("tools") or ())
         check_items(self._state, body["input"] if isinstance(body.get("input"), list) else (), "input")
         if body.get("conversation") and body.get("previous_response_id"):
             raise bad_request(
@@ -225,6 +227,7 @@ class ResponseEndpoints:
                 files += seen_in(self._state, item, len(messages))
                 messages.append(pair)
         files += seen_in_containers(self._state, response.tools)
+        files += seen_in_stores(self._state, stores_of_tools(response.tools))
         tools = tuple(str(tool.get("name") or tool["type"]) for tool in response.tools)
         return Question(response.instructions or "", tuple(messages), tools, response.model, tuple(files))
 

@@ -9,11 +9,13 @@ from bot.playground.openai.errors import bad_request
 from bot.playground.openai.parameters import (
     anything,
     array,
+    attributes,
     boolean,
     either,
     integer,
     mapping,
     metadata,
+    nullable,
     number,
     one_of,
     shape,
@@ -37,13 +39,35 @@ RESPONSE_FORMAT = either(one_of("auto"), mapping)
 # --- Assistants, threads, messages -----------------------------------------------------------------------------------
 
 TOOLS = array(ASSISTANT_TOOL, limits.TOOLS)
+_CHUNKING = tagged(
+    {
+        "auto": shape({"type": text()}),
+        "static": shape(
+            {
+                "type": text(),
+                "static": shape(
+                    {"max_chunk_size_tokens": integer(100, 4096), "chunk_overlap_tokens": integer(0, 2048)}
+                ),
+            }
+        ),
+    }
+)
 TOOL_RESOURCES = shape(
     optional={
         "code_interpreter": shape(optional={"file_ids": array(text(), limits.CODE_INTERPRETER_FILES)}),
         "file_search": shape(
             optional={
                 "vector_store_ids": array(text(), limits.VECTOR_STORES),
-                "vector_stores": array(mapping, limits.VECTOR_STORES),
+                "vector_stores": array(
+                    shape(
+                        optional={
+                            "file_ids": array(text(), limits.VECTOR_STORE_FILES),
+                            "chunking_strategy": _CHUNKING,
+                            "metadata": metadata,
+                        }
+                    ),
+                    limits.VECTOR_STORES,
+                ),
             }
         ),
     }
@@ -135,6 +159,31 @@ INCLUDABLE = one_of(
     "message.output_text.logprobs",
 )
 """What `include` may hold: reference, "Create a model response"."""
+
+# --- Vector stores ---------------------------------------------------------------------------------------------------
+
+_EXPIRES = shape({"anchor": one_of("last_active_at"), "days": integer(1, 365)})
+VECTOR_STORE_CREATE = shape(
+    optional={
+        "name": text(),
+        "description": text(),
+        "file_ids": array(text(), limits.VECTOR_STORE_FILES),
+        "chunking_strategy": _CHUNKING,
+        "expires_after": _EXPIRES,
+        "metadata": metadata,
+    }
+)
+VECTOR_STORE_UPDATE = shape(optional={"name": text(), "expires_after": _EXPIRES, "metadata": metadata})
+_FILE_FIELDS = {"attributes": attributes, "chunking_strategy": _CHUNKING}
+VECTOR_STORE_FILE_CREATE = shape({"file_id": text()}, _FILE_FIELDS)
+VECTOR_STORE_FILE_UPDATE = shape({"attributes": nullable(attributes)})
+FILE_BATCH_CREATE = shape(
+    optional={
+        "file_ids": array(text(), limits.BATCH_FILES, minimum=1),
+        "files": array(shape({"file_id": text()}, _FILE_FIELDS), limits.BATCH_FILES, minimum=1),
+        **_FILE_FIELDS,
+    }
+)
 
 # --- Conversations and responses -------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from bot.playground.openai.records import (
     ContainerFile,
     Conversation,
     File,
+    FileBatch,
     Json,
     Message,
     Record,
@@ -22,6 +23,8 @@ from bot.playground.openai.records import (
     Run,
     RunStep,
     Thread,
+    VectorStore,
+    VectorStoreFile,
 )
 
 if TYPE_CHECKING:
@@ -75,6 +78,10 @@ class State:
         self.containers: dict[str, Container] = {}
         self.container_files: dict[str, dict[str, ContainerFile]] = {}
         """By container, then by id, oldest first."""
+        self.vector_stores: dict[str, VectorStore] = {}
+        self.vector_store_files: dict[str, dict[str, VectorStoreFile]] = {}
+        """By vector store, then by the file's id, oldest first."""
+        self.file_batches: dict[str, FileBatch] = {}
         self.locked: set[str] = set()
         """Conversations that somebody operates on."""
 
@@ -113,6 +120,9 @@ class State:
             "files": _rows(self.files),
             "containers": _rows(self.containers),
             "container_files": [row for each in self.container_files.values() for row in _rows(each)],
+            "vector_stores": _rows(self.vector_stores),
+            "vector_store_files": [row for each in self.vector_store_files.values() for row in _rows(each)],
+            "file_batches": _rows(self.file_batches),
         }
 
     def restore(self, saved: Json) -> None:
@@ -130,11 +140,16 @@ class State:
         self.items = {key: {item["id"]: item for item in items} for key, items in saved["items"].items()}
         self.responses = {row["id"]: _settled_response(Response(**row)) for row in saved["responses"]}
         self.files = {row["id"]: File(**row) for row in saved["files"]}
-        # A state file of an older version has no containers.
+        # A state file of an older version has none of what follows.
         self.containers = {row["id"]: Container(**row) for row in saved.get("containers", ())}
         self.container_files = {key: {} for key in self.containers}
         for row in saved.get("container_files", ()):
             self.container_files[row["container_id"]][row["id"]] = ContainerFile(**row)
+        self.vector_stores = {row["id"]: VectorStore(**row) for row in saved.get("vector_stores", ())}
+        self.vector_store_files = {key: {} for key in self.vector_stores}
+        for row in saved.get("vector_store_files", ()):
+            self.vector_store_files[row["vector_store_id"]][row["id"]] = VectorStoreFile(**row)
+        self.file_batches = {row["id"]: FileBatch(**row) for row in saved.get("file_batches", ())}
         self.locked = set()
 
     def settle(self) -> None:
