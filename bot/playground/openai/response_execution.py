@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from bot.playground.openai import limits
-from bot.playground.openai.brain import Brain, FunctionCall, Piece, Question
+from bot.playground.openai.brain import Brain, FunctionCall, McpCall, Piece, Question
 from bot.playground.openai.events import EventLog
 from bot.playground.openai.response_output import ResponseOutput
 from bot.playground.openai.response_pieces import PieceWriter
@@ -91,6 +91,8 @@ class ResponseExecution:
         answer = cast("AsyncGenerator[Piece]", self._brain.answer(self._question))
         async with aclosing(answer) as pieces:
             async for piece in pieces:
+                if self._pieces.waiting and not isinstance(piece, McpCall):
+                    break
                 self._pieces.write(piece)
                 await asyncio.sleep(self._options.token_delay)
                 if self._overlong:
@@ -145,12 +147,14 @@ class ResponseExecution:
 
     def _usage(self) -> Json:
         asked = len(self._question.instructions) + sum(len(each) for _, each in self._question.messages)
-        tokens = [size // limits.CHARACTERS_PER_TOKEN + 1 for size in (asked, self._output.characters)]
+        thought = self._pieces.thought_characters
+        written = self._output.characters + thought
+        tokens = [size // limits.CHARACTERS_PER_TOKEN + 1 for size in (asked, written)]
         return {
             "input_tokens": tokens[0],
             "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
             "output_tokens": tokens[1],
-            "output_tokens_details": {"reasoning_tokens": 0},
+            "output_tokens_details": {"reasoning_tokens": thought // limits.CHARACTERS_PER_TOKEN},
             "total_tokens": sum(tokens),
         }
 

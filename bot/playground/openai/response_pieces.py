@@ -4,17 +4,46 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bot.playground.openai.brain import CodeInterpreterCall, FileCitation, FileLink, FileSearch, FunctionCall, Piece
+from bot.playground.openai.brain import (
+    CodeInterpreterCall,
+    FileCitation,
+    FileLink,
+    FileSearch,
+    FunctionCall,
+    GeneratedImage,
+    McpCall,
+    McpTools,
+    Piece,
+    Reasoning,
+    UrlCitation,
+    WebSearch,
+)
 from bot.playground.openai.containers import container_for, keep_made
-from bot.playground.openai.response_items import code_interpreter_call, file_search_call, function_call
+from bot.playground.openai.mcp_approvals import approved_by, is_allowed, needs_approval, server_of
+from bot.playground.openai.response_items import (
+    code_interpreter_call,
+    file_search_call,
+    function_call,
+    image_generation_call,
+    mcp_approval_request,
+    mcp_call,
+    mcp_list_tools,
+    reasoning,
+    web_search_call,
+)
 from bot.playground.openai.vector_store_files import searchable, stores_of_tools
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bot.playground.openai.records import Container, File, Json, Response
+    from bot.playground.openai.response_items import ToolItem
     from bot.playground.openai.response_output import ResponseOutput
     from bot.playground.openai.state import State
+
+
+_OneItem = FunctionCall | FileSearch | WebSearch | GeneratedImage | Reasoning | McpTools
+"""Pieces that become one item each."""
 
 
 class PieceWriter:
@@ -31,25 +60,70 @@ class PieceWriter:
         self._output = output
         self._heard = heard
         self._container: Container | None = None
+        self._summarized = bool(response.reasoning.get("summary"))
+        self.waiting = False
+        """Whether the response asked for an approval: then it can only ask for more of them, and end."""
+        self.thought_characters = 0
 
     def write(self, piece: Piece) -> None:
         """Puts one piece on the wire."""
         match piece:
             case str():
                 self._output.write(piece)
-            case FunctionCall():
-                self._output.add(function_call(piece))
             case CodeInterpreterCall():
                 self._run_code(piece)
+            case McpCall():
+                self._call_mcp(piece)
+            case FileLink() | FileCitation() | UrlCitation():
+                self._cite(piece)
+            case _:
+                self._output.add(self._item(piece))
+
+    def _item(self, piece: _OneItem) -> ToolItem:
+        match piece:
+            case FunctionCall():
+                return function_call(piece)
+            case FileSearch():
+                return file_search_call(piece, [(self._searched(each.filename), each) for each in piece.passages])
+            case WebSearch():
+                self._tool("web_search")
+                return web_search_call(piece)
+            case GeneratedImage():
+                return image_generation_call(piece, self._tool("image_generation"))
+            case Reasoning():
+                self.thought_characters += sum(map(len, piece.summary))
+                return reasoning(piece, summarized=self._summarized)
+            case McpTools():
+                server_of(self._tools, piece.server_label)
+                return mcp_list_tools(piece)
+
+    def _tool(self, kind: str) -> Json:
+        for tool in self._tools:
+            if tool["type"].startswith(kind):
+                return tool
+        raise LookupError(f"this response was not given {kind}")
+
+    def _call_mcp(self, call: McpCall) -> None:
+        server = server_of(self._tools, call.server_label)
+        if not is_allowed(server, call.name):
+            raise LookupError(f"this response may not call {call.name!r} of {call.server_label!r}")
+        approval = approved_by(call, self._heard)
+        if approval is None and needs_approval(server, call.name):
+            self._output.add(mcp_approval_request(call))
+            self.waiting = True
+        else:
+            self._output.add(mcp_call(call, approval))
+
+    def _cite(self, piece: FileLink | FileCitation | UrlCitation) -> None:
+        match piece:
             case FileLink():
                 self._link(piece)
-            case FileSearch():
-                found = [(self._searched(each.filename), each) for each in piece.passages]
-                self._output.add(file_search_call(piece, found))
             case FileCitation():
                 file = self._searched(piece.filename)
-                citation = {"type": "file_citation", "file_id": file.id, "filename": file.filename}
-                self._output.cite_here(citation)
+                self._output.cite_here({"type": "file_citation", "file_id": file.id, "filename": file.filename})
+            case UrlCitation():
+                citation = {"type": "url_citation", "url": piece.url, "title": piece.title}
+                self._output.cite(f"([{piece.title}]({piece.url}))", citation)
 
     def _run_code(self, call: CodeInterpreterCall) -> None:
         if self._container is None:

@@ -18,6 +18,7 @@ from bot.playground.openai.brain import (
     FunctionCall,
     Piece,
     Question,
+    Reasoning,
 )
 from bot.playground.openai.events import Event, EventLog
 from bot.playground.openai.run_output import RunOutput
@@ -146,6 +147,8 @@ class RunExecution:
                 self._output.search(piece)
             case FileCitation():
                 self._output.cite_file(piece)
+            case Reasoning():
+                pass  # The Assistants API never shows what a model thought.
             case _:
                 raise TypeError(f"the Assistants API has no {type(piece).__name__}")
 

@@ -235,9 +235,8 @@ _STATUS = {"status": text()}
 _OPAQUE_ITEMS = (
     "additional_tools", "apply_patch_call", "apply_patch_call_output", "compaction", "compaction_trigger",
     "computer_call", "computer_call_output", "configuration_update", "custom_tool_call", "custom_tool_call_output",
-    "file_search_call", "image_generation_call", "local_shell_call", "local_shell_call_output", "mcp_call",
-    "mcp_list_tools", "mcp_approval_request", "program", "program_output", "shell_call", "shell_call_output",
-    "tool_search_call", "tool_search_output", "web_search_call",
+    "local_shell_call", "local_shell_call_output", "program", "program_output", "shell_call", "shell_call_output",
+    "tool_search_call", "tool_search_output",
 )  # fmt: skip
 """Items that no brain of ours makes: their fields are not looked at."""
 
@@ -264,6 +263,27 @@ ITEM = tagged(
         "code_interpreter_call": shape(
             {"type": text(), "id": _id("ci"), "container_id": text()},
             {"code": text(), "outputs": array(mapping), "status": text()},
+        ),
+        "file_search_call": shape(
+            {"type": text(), "id": _id("fs"), "queries": array(text()), "status": text()}, {"results": array(mapping)}
+        ),
+        "web_search_call": shape({"type": text(), "id": _id("ws"), "status": text(), "action": mapping}),
+        "image_generation_call": shape(
+            {"type": text(), "id": _id("ig"), "status": text()},
+            {
+                "result": text(),
+                **dict.fromkeys(("action", "background", "output_format", "quality", "revised_prompt", "size"), text()),
+            },
+        ),
+        "mcp_list_tools": shape(
+            {"type": text(), "id": _id("mcpl"), "server_label": text(), "tools": array(mapping)}, {"error": text()}
+        ),
+        "mcp_approval_request": shape(
+            {"type": text(), "id": _id("mcpr"), "server_label": text(), "name": text(), "arguments": text()}
+        ),
+        "mcp_call": shape(
+            {"type": text(), "id": _id("mcp"), "server_label": text(), "name": text(), "arguments": text()},
+            {"approval_request_id": text(), "error": mapping, "output": text(), **_STATUS},
         ),
         "mcp_approval_response": shape(
             {"type": text(), "approval_request_id": text(), "approve": boolean},
@@ -310,7 +330,14 @@ RESPONSE_CREATE = shape(
         "max_output_tokens": integer(limits.MINIMUM_OUTPUT_TOKENS),
         "max_tool_calls": integer(1),
         "truncation": one_of("auto", "disabled"),
-        "reasoning": shape(optional={"effort": EFFORT, "summary": text(), "context": text(), "mode": text()}),
+        "reasoning": shape(
+            optional={
+                "effort": EFFORT,
+                "summary": one_of("auto", "concise", "detailed"),
+                "context": one_of("auto", "current_turn", "all_turns"),
+                "mode": one_of("standard", "pro"),
+            }
+        ),
         "text": shape(optional={"format": mapping, "verbosity": one_of("low", "medium", "high")}),
         "include": array(INCLUDABLE),
         "parallel_tool_calls": boolean,
