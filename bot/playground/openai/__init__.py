@@ -7,7 +7,7 @@ It is the playground's backend for whoever has no key, and the double that the t
         server.faults.add(method="POST", path="/threads/{t}/runs", status=500, when="after")
 
 It is strict where OpenAI is: headers, parameters and their limits, ids, locks, the order of events, expiry.
-`schemas` and `limits` hold what may be sent, `faults` what can be made to go wrong.
+`schemas` and `limits` hold what may be sent, `faults` what can be made to go wrong, `switches` what a test may set.
 """
 
 from bot.playground.openai.brain import (

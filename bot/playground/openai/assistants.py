@@ -80,7 +80,8 @@ class ModelEndpoints:
         yield "GET", "/models/{model}", self.retrieve
 
     async def list(self, _call: Call) -> Json:
-        return {"object": "list", "data": [_model(name) for name in self._options.models]}
+        there = [name for name in self._options.models if name not in self._options.switches.retired]
+        return {"object": "list", "data": [_model(name) for name in there]}
 
     async def retrieve(self, call: Call) -> Json:
         self._options.check_model(call.path("model"))

@@ -78,3 +78,7 @@ _SEARCHABLE = """
     .c .cpp .cs .css .doc .docx .go .html .java .js .json .md .pdf .php .pptx .py .rb .sh .tex .ts .txt
 """
 SEARCHABLE_ENDINGS = frozenset(_SEARCHABLE.split())
+
+# Recordings: reference, "Create transcription", and https://developers.openai.com/api/docs/guides/speech-to-text.
+AUDIO_BYTES = 25 * 2**20
+AUDIO_ENDINGS = frozenset({"flac", "m4a", "mp3", "mp4", "mpeg", "mpga", "oga", "ogg", "wav", "webm"})

@@ -22,6 +22,15 @@ def new_id(prefix: str) -> str:
     return prefix + "".join(secrets.choice(_ALPHABET) for _ in range(24))
 
 
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """The file of a form."""
+
+    name: str
+    media_type: str
+    content: bytes
+
+
 class Record:
     """What all objects share: an id, a kind, and a form on the wire."""
 

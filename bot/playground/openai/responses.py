@@ -131,6 +131,7 @@ class ResponseEndpoints:
 
     def _check(self, body: Json) -> None:
         self._options.check_model(body["model"])
+        self._options.switches.check_load(body["model"])
         check_choice(body.get("tool_choice"), body.get("tools") or [])
         check_container(self._state, body.get("tools") or ())
         check_stores(self._state, body.get("tools") or ())

@@ -20,6 +20,7 @@ from bot.playground.openai.brain import (
     Question,
     Reasoning,
 )
+from bot.playground.openai.errors import ApiError
 from bot.playground.openai.events import Event, EventLog
 from bot.playground.openai.run_output import RunOutput
 from bot.playground.openai.seen_files import seen_in_message
@@ -114,8 +115,13 @@ class RunExecution:
     async def _perform(self) -> None:
         try:
             self._move("in_progress", started_at=self.run.started_at or self._state.now)
+            self._options.switches.check_load(self.run.model)
             calls = await self._answer()
             self._conclude(calls)
+        except ApiError as error:
+            # A run waits for its model, so it is the run that fails, not the request for it.
+            code = "rate_limit_exceeded" if error.status == 429 else "server_error"
+            self._end("failed", last_error={"code": code, "message": error.message})
         except Exception as error:
             # Whatever a brain raises is a failed run to the client, as a model's failure is.
             logger.exception("the brain failed on %s", self._id)

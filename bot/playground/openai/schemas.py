@@ -353,3 +353,24 @@ RESPONSE_CREATE = shape(
         "user": text(),
     },
 )
+
+# --- Moderations -----------------------------------------------------------------------------------------------------
+
+_JUDGED_PART = tagged(
+    {
+        "text": shape({"type": text(), "text": text()}),
+        "image_url": shape({"type": text(), "image_url": shape({"url": text()})}),
+    }
+)
+
+
+def _judged(value: Any, path: str) -> None:
+    """Several strings, or the parts of one input."""
+    parts = isinstance(value, list) and value and isinstance(value[0], dict)
+    array(_JUDGED_PART if parts else text(), minimum=1)(value, path)
+
+
+MODERATION = shape(
+    {"input": either(text(), _judged)},
+    {"model": one_of("omni-moderation-latest", "omni-moderation-2024-09-26")},
+)

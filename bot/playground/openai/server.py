@@ -17,6 +17,7 @@ from bot.playground.openai.conversations import ConversationEndpoints
 from bot.playground.openai.errors import not_found
 from bot.playground.openai.files import FileEndpoints
 from bot.playground.openai.gateway import PREFIX, Gateway, RecordedRequest
+from bot.playground.openai.moderations import ModerationEndpoints
 from bot.playground.openai.offline import OfflineBrain
 from bot.playground.openai.records import (
     Assistant,
@@ -30,6 +31,7 @@ from bot.playground.openai.records import (
     Run,
     RunStep,
     Thread,
+    Upload,
     VectorStore,
     VectorStoreFile,
     new_id,
@@ -39,6 +41,7 @@ from bot.playground.openai.runs import RunEndpoints
 from bot.playground.openai.state import Options, State
 from bot.playground.openai.switches import Switches
 from bot.playground.openai.threads import MessageEndpoints, ThreadEndpoints
+from bot.playground.openai.transcriptions import TranscriptionEndpoints
 from bot.playground.openai.vector_store_files import settle_indexing
 from bot.playground.openai.vector_stores import FileBatchEndpoints, VectorStoreEndpoints, VectorStoreFileEndpoints
 from bot.playground.snapshot import Snapshot
@@ -110,9 +113,11 @@ class LocalOpenAI:
         """
         self._address = (host, port)
         self._state = State(clock)
+        #: What a test sets while the server runs.
         self.switches = Switches()
         options = Options(
             models=tuple(models),
+            switches=self.switches,
             streaming=streaming,
             poll_after_ms=poll_after_ms,
             token_delay=token_delay,
@@ -234,6 +239,11 @@ class LocalOpenAI:
         """By id, oldest first."""
         return MappingProxyType(self._state.vector_stores)
 
+    @property
+    def recordings(self) -> Sequence[Upload]:
+        """What was sent to be transcribed, oldest first."""
+        return tuple(self._state.recordings)
+
     def vector_store_files(self, store_id: str) -> Sequence[VectorStoreFile]:
         """What lies in the vector store, oldest first."""
         return tuple(self._state.vector_store_files[store_id].values())
@@ -327,6 +337,8 @@ class LocalOpenAI:
             *ModelEndpoints(options).routes(),
             *FileEndpoints(state).routes(),
             *ContainerEndpoints(state).routes(),
+            *ModerationEndpoints(self.switches).routes(),
+            *TranscriptionEndpoints(state, self.switches).routes(),
             *VectorStoreEndpoints(state).routes(),
             *VectorStoreFileEndpoints(state, options).routes(),
             *FileBatchEndpoints(state, options).routes(),

@@ -28,7 +28,10 @@ from bot.playground.openai.records import (
 )
 
 if TYPE_CHECKING:
+    from bot.playground.openai.switches import Switches
     from collections.abc import Callable, Mapping
+
+    from bot.playground.openai.records import Upload
 
 T = TypeVar("T")
 
@@ -38,6 +41,7 @@ class Options:
     """How the server behaves; `LocalOpenAI` explains each."""
 
     models: tuple[str, ...]
+    switches: Switches
     streaming: bool | Literal["refuse"] = True
     poll_after_ms: int | None = None
     token_delay: float = 0.0
@@ -47,7 +51,8 @@ class Options:
     foreground_survives_disconnect: bool = False
 
     def check_model(self, model: str) -> None:
-        """Refuses a model that the server does not offer."""
+        """Refuses a model that the server does not offer, or no longer."""
+        self.switches.check_there(model)
         if model not in self.models:
             raise ApiError(
                 404,
@@ -82,6 +87,8 @@ class State:
         self.vector_store_files: dict[str, dict[str, VectorStoreFile]] = {}
         """By vector store, then by the file's id, oldest first."""
         self.file_batches: dict[str, FileBatch] = {}
+        self.recordings: list[Upload] = []
+        """What was sent to be transcribed; it is not kept over a restart."""
         self.locked: set[str] = set()
         """Conversations that somebody operates on."""
 
