@@ -20,7 +20,7 @@ class SeenFile:
     media_type: str
     size: int
     kind: str
-    """image, or file."""
+    """image, file, or searched: what lies ready in a vector store."""
     message: int | None
 
 
@@ -29,7 +29,8 @@ class Question:
     """What a run is to answer.
 
     `messages` are (role, text) pairs, oldest first; the roles are user, assistant, system, developer, and tool for
-    the output of a function call. `instructions` include the run's additional instructions.
+    the output of a function call and for "approved" or "denied" of an MCP call. `instructions` include the run's
+    additional instructions.
     """
 
     instructions: str
@@ -82,6 +83,85 @@ class FileLink:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundPassage:
+    """What a search found in a file of one of the vector stores."""
+
+    filename: str
+    text: str
+    score: float = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class FileSearch:
+    """A search in the vector stores that the run was given."""
+
+    queries: tuple[str, ...]
+    passages: tuple[FoundPassage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileCitation:
+    """A file of a vector store, cited here. The Assistants API writes a mark into the text, such as 【4:0†a.pdf】."""
+
+    filename: str
+
+
+@dataclass(frozen=True, slots=True)
+class WebSearch:
+    """A search on the web, and the pages that it looked at."""
+
+    query: str
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UrlCitation:
+    """A web page, cited here: `([title](url))`, with its annotation."""
+
+    url: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedImage:
+    """An image that the brain made by itself, without code."""
+
+    content: bytes = field(repr=False)
+    prompt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """The brain thought. Its summary, in parts, is shown to who asked for one."""
+
+    summary: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class McpTools:
+    """The tools of an MCP server were listed, (name, description) each; with `error` that failed."""
+
+    server_label: str
+    tools: tuple[tuple[str, str], ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class McpCall:
+    """A call of an MCP server's tool, and what came of it; `arguments` is JSON.
+
+    Where the call needs an approval that it does not have yet, the response asks for it instead, and ends. Asked
+    again once it is approved, the brain makes the same call again.
+    """
+
+    server_label: str
+    name: str
+    arguments: str
+    output: str = ""
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionCall:
     """A function that the caller is asked to run; `arguments` is JSON."""
 
@@ -89,7 +169,20 @@ class FunctionCall:
     arguments: str
 
 
-Piece = str | CodeInterpreterCall | FileLink | FunctionCall
+Piece = (
+    str
+    | CodeInterpreterCall
+    | FileLink
+    | FileSearch
+    | FileCitation
+    | WebSearch
+    | UrlCitation
+    | GeneratedImage
+    | Reasoning
+    | McpTools
+    | McpCall
+    | FunctionCall
+)
 
 
 class Brain(Protocol):

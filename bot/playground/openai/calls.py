@@ -76,6 +76,13 @@ def changes(body: Json) -> Json:
     return {name: value for name, value in set_to.items() if value is not None or name != "model"}
 
 
+def polled(body: Json, after_ms: int | None) -> Json | web.Response:
+    """The answer to somebody who polls; `after_ms` is when to ask again."""
+    if after_ms is None:
+        return body
+    return web.json_response(body, headers={"openai-poll-after-ms": str(after_ms)})
+
+
 def page(call: Call, objects: Mapping[str, Json], kind: str, *, backwards: bool = True, **filters: Check) -> Json:
     """One page of `objects` (oldest first), as the query's `limit`, `order`, `after` and `before` ask for it.
 

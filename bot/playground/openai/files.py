@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiohttp import BodyPartReader, web
@@ -12,7 +11,8 @@ from bot.playground.openai import limits
 from bot.playground.openai.calls import Call, page
 from bot.playground.openai.errors import ApiError, bad_request
 from bot.playground.openai.parameters import missing, one_of, text
-from bot.playground.openai.records import File, Json, new_id
+from bot.playground.openai.records import File, Json, Upload, new_id
+from bot.playground.openai.vector_store_files import forget_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,19 +79,11 @@ class FileEndpoints:
     async def delete(self, call: Call) -> Json:
         file = self._find(call)
         del self._state.files[file.id]
+        forget_file(self._state, file.id)
         return {"id": file.id, "object": "file", "deleted": True}
 
     def _find(self, call: Call) -> File:
         return self._state.find(self._state.files, call.path("file"), "file")
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """The file of a form."""
-
-    name: str
-    media_type: str
-    content: bytes
 
 
 async def read_form(request: web.Request) -> tuple[dict[str, str], Upload | None]:

@@ -29,6 +29,7 @@ PREFIX = "/v1"
 """Where the API starts: the end of every client's base URL."""
 
 _ASSISTANTS = ("/assistants", "/threads")
+_UPLOADS = ("/files", "/audio/transcriptions")
 _API_VERSION = "2020-10-01"
 _REQUESTS_KEPT = 10_000
 
@@ -172,7 +173,7 @@ class Gateway:
                 "setting the header 'OpenAI-Beta: assistants=v2'.",
                 code="invalid_beta",
             )
-        is_upload = _path(request) == "/files"
+        is_upload = _path(request) in _UPLOADS
         if request.body_exists and not is_upload and request.content_type != "application/json":
             raise bad_request(
                 f"Unsupported content type: '{request.content_type}'. This API method only accepts "

@@ -18,6 +18,7 @@ _PREFIXES = {
     "function_call_output": "fco_",
     "reasoning": "rs_",
     "code_interpreter_call": "ci_",
+    "mcp_approval_response": "mcpa_",
 }
 
 
@@ -58,6 +59,8 @@ def shown(item: Json, include: frozenset[str]) -> Json:
     """The item as the API sends it: some fields are there only for who asks for them with `include`."""
     if item["type"] == "message":
         return {**item, "content": [_shown_part(part, include) for part in item["content"]]}
+    if item["type"] == "web_search_call" and "web_search_call.action.sources" not in include:
+        return {**item, "action": {key: value for key, value in item["action"].items() if key != "sources"}}
     hidden = _ON_REQUEST.get(item["type"])
     if hidden is None or f"{item['type']}.{hidden}" in include:
         return item
@@ -75,7 +78,7 @@ def shown_response(response: Response, include: frozenset[str]) -> Json:
     return {**response.wire(), "output": [shown(item, include) for item in response.output]}
 
 
-_ON_REQUEST = {"code_interpreter_call": "outputs"}
+_ON_REQUEST = {"code_interpreter_call": "outputs", "file_search_call": "results"}
 """Reference, "Create a model response", `include`."""
 
 
@@ -122,6 +125,8 @@ def said(item: Json) -> tuple[str, str] | None:
         return item["role"], _text(item["content"])
     if item["type"] == "function_call_output":
         return "tool", _text(item["output"])
+    if item["type"] == "mcp_approval_response":
+        return "tool", "approved" if item["approve"] else "denied"
     return None
 
 

@@ -13,6 +13,10 @@ TOOLS = 128
 CODE_INTERPRETER_FILES = 20
 VECTOR_STORES = 1
 
+# Vector stores: reference, "Create vector store" and "Create vector store file batch".
+VECTOR_STORE_FILES = 10_000
+BATCH_FILES = 2_000
+
 # Metadata of every object: reference, "metadata".
 METADATA_PAIRS = 16
 METADATA_KEY = 64
@@ -74,3 +78,7 @@ _SEARCHABLE = """
     .c .cpp .cs .css .doc .docx .go .html .java .js .json .md .pdf .php .pptx .py .rb .sh .tex .ts .txt
 """
 SEARCHABLE_ENDINGS = frozenset(_SEARCHABLE.split())
+
+# Recordings: reference, "Create transcription", and https://developers.openai.com/api/docs/guides/speech-to-text.
+AUDIO_BYTES = 25 * 2**20
+AUDIO_ENDINGS = frozenset({"flac", "m4a", "mp3", "mp4", "mpeg", "mpga", "oga", "ogg", "wav", "webm"})

@@ -213,6 +213,22 @@ def missing(path: str) -> Exception:
 
 def metadata(value: Any, path: str) -> None:
     """Up to 16 strings under short keys."""
+    _pairs(value, path)
+    for key, entry in value.items():
+        text(limits.METADATA_VALUE)(entry, f"{path}.{key}")
+
+
+def attributes(value: Any, path: str) -> None:
+    """Up to 16 strings, numbers or booleans under short keys."""
+    _pairs(value, path)
+    for key, entry in value.items():
+        if isinstance(entry, str):
+            text(limits.METADATA_VALUE)(entry, f"{path}.{key}")
+        elif not isinstance(entry, bool | int | float):
+            _require(str, "a string", entry, f"{path}.{key}")
+
+
+def _pairs(value: Any, path: str) -> None:
     _require(dict, "an object", value, path)
     if len(value) > limits.METADATA_PAIRS:
         raise bad_request(
@@ -221,6 +237,5 @@ def metadata(value: Any, path: str) -> None:
             code="object_above_max_properties",
             param=path,
         )
-    for key, entry in value.items():
+    for key in value:
         text(limits.METADATA_KEY)(key, path)
-        text(limits.METADATA_VALUE)(entry, f"{path}.{key}")

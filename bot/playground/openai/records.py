@@ -22,6 +22,15 @@ def new_id(prefix: str) -> str:
     return prefix + "".join(secrets.choice(_ALPHABET) for _ in range(24))
 
 
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """The file of a form."""
+
+    name: str
+    media_type: str
+    content: bytes
+
+
 class Record:
     """What all objects share: an id, a kind, and a form on the wire."""
 
@@ -262,3 +271,46 @@ class ContainerFile(Record):
     def name(self) -> str:
         """The file's name, without its folder."""
         return self.path.rpartition("/")[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VectorStore(Record):
+    """https://developers.openai.com/api/reference, "The vector store object", but for what follows from its files."""
+
+    object: ClassVar[str] = "vector_store"
+    id: str
+    created_at: int
+    last_active_at: int
+    name: str = ""
+    description: str | None = None
+    expires_after: Json | None = None
+    metadata: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VectorStoreFile(Record):
+    """https://developers.openai.com/api/reference, "The vector store file object"; its id is the file's."""
+
+    object: ClassVar[str] = "vector_store.file"
+    private: ClassVar[frozenset[str]] = frozenset({"batch"})
+    id: str
+    vector_store_id: str
+    created_at: int
+    status: str = "in_progress"
+    last_error: Json | None = None
+    usage_bytes: int = 0
+    attributes: Json = field(default_factory=dict)
+    chunking_strategy: Json = field(default_factory=dict)
+    batch: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileBatch(Record):
+    """https://developers.openai.com/api/reference, "The vector store files batch object"; its files know it."""
+
+    object: ClassVar[str] = "vector_store.files_batch"
+    private: ClassVar[frozenset[str]] = frozenset({"cancelled"})
+    id: str
+    created_at: int
+    vector_store_id: str
+    cancelled: bool = False

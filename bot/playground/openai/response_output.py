@@ -43,13 +43,19 @@ class ResponseOutput:
         """Adds text, and an annotation whose range is the `cited` part of it (all of it when not given)."""
         if text:
             self.write(text)
-        item = self._item or self._open_message()
         cited = text if cited is None else cited
         start = len(self._text) - len(text) + text.index(cited) if text else 0
-        placed = annotation | {"start_index": start, "end_index": start + len(cited)}
-        number = len(self._annotations)
-        self._annotations.append(placed)
-        self._emit("output_text.annotation.added", **self._part_of(item), annotation_index=number, annotation=placed)
+        self._annotate(annotation | {"start_index": start, "end_index": start + len(cited)})
+
+    def cite_here(self, annotation: Json) -> None:
+        """Adds an annotation of the place that the text has reached."""
+        self._annotate(annotation | {"index": len(self._text)})
+
+    def _annotate(self, annotation: Json) -> None:
+        item = self._item or self._open_message()
+        place = {**self._part_of(item), "annotation_index": len(self._annotations)}
+        self._annotations.append(annotation)
+        self._emit("output_text.annotation.added", **place, annotation=annotation)
 
     def add(self, tool: ToolItem) -> None:
         """A whole item of a tool."""

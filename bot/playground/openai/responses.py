@@ -26,14 +26,16 @@ from bot.playground.openai.items import (
     shown_response,
     size,
 )
+from bot.playground.openai.mcp_approvals import check_approvals
 from bot.playground.openai.parameters import integer, missing, one_of
 from bot.playground.openai.records import Json, Response, new_id
 from bot.playground.openai.response_execution import ResponseExecution
 from bot.playground.openai.seen_files import check_items, seen_in, seen_in_containers
 from bot.playground.openai.tool_schemas import check_choice
+from bot.playground.openai.vector_store_files import check_stores, seen_in_stores, stores_of_tools
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from aiohttp import web
 
@@ -76,6 +78,8 @@ class ResponseEndpoints:
         history = self._history(response)
         check_repeats(body.get("input"), history)
         check_calls([*history, *response.input])
+        check_approvals([*history, *response.input])
+        self._check_thoughts(response.input)
         heard = self._fit(response, history)
         execution = self._start(response, heard, call)
         return await self._answer(call, execution)
@@ -127,8 +131,10 @@ class ResponseEndpoints:
 
     def _check(self, body: Json) -> None:
         self._options.check_model(body["model"])
+        self._options.switches.check_load(body["model"])
         check_choice(body.get("tool_choice"), body.get("tools") or [])
         check_container(self._state, body.get("tools") or ())
+        check_stores(self._state, body.get("tools") or ())
         check_items(self._state, body["input"] if isinstance(body.get("input"), list) else (), "input")
         if body.get("conversation") and body.get("previous_response_id"):
             raise bad_request(
@@ -148,6 +154,18 @@ class ResponseEndpoints:
             raise bad_request("Background mode is not supported.", "unsupported_parameter", "background")
         if body.get("store") is False:
             raise bad_request("Background responses require 'store' to be true.", param="background")
+
+    def _check_thoughts(self, items: Iterable[Json]) -> None:
+        """Refuses a thought that is neither kept here nor sent along whole, in its encrypted form."""
+        kept = self._known()
+        for item in items:
+            if item["type"] == "reasoning" and not item.get("encrypted_content") and item["id"] not in kept:
+                raise ApiError(
+                    404,
+                    f"Item with id '{item['id']}' not found. Items are not persisted when `store` is set to false. "
+                    "Try again with `store` set to true, or remove this item from your input.",
+                    param="input",
+                )
 
     def _new_response(self, body: Json) -> Response:
         fields: dict[str, Any] = {name: body[name] for name in _COPIED if body.get(name) is not None}
@@ -173,7 +191,8 @@ class ResponseEndpoints:
 
     def _known(self) -> dict[str, Json]:
         stored = {key: item for items in self._state.items.values() for key, item in items.items()}
-        made = (item for each in self._state.responses.values() for item in (*each.input, *each.output))
+        kept = (each for each in self._state.responses.values() if each.store)
+        made = (item for each in kept for item in (*each.input, *each.output))
         return stored | {item["id"]: item for item in made}
 
     def _history(self, response: Response) -> list[Json]:
@@ -225,6 +244,7 @@ class ResponseEndpoints:
                 files += seen_in(self._state, item, len(messages))
                 messages.append(pair)
         files += seen_in_containers(self._state, response.tools)
+        files += seen_in_stores(self._state, stores_of_tools(response.tools))
         tools = tuple(str(tool.get("name") or tool["type"]) for tool in response.tools)
         return Question(response.instructions or "", tuple(messages), tools, response.model, tuple(files))
 

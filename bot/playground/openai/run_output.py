@@ -9,18 +9,50 @@ from typing import TYPE_CHECKING, Any
 from bot.playground.openai.containers import FOLDER
 from bot.playground.openai.events import Event, EventLog
 from bot.playground.openai.records import File, Json, Message, Run, RunStep, new_id
+from bot.playground.openai.vector_store_files import searchable, stores_of_resources
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bot.playground.openai.brain import CodeInterpreterCall, FileLink, FunctionCall, MadeFile
+    from bot.playground.openai.brain import (
+        CodeInterpreterCall,
+        FileCitation,
+        FileLink,
+        FileSearch,
+        FunctionCall,
+        MadeFile,
+    )
     from bot.playground.openai.state import State
+
+
+FOUND_CONTENT = "step_details.tool_calls[*].file_search.results[*].content"
+"""What `include` may hold for run steps: reference, "List run steps"."""
+
+
+def shown_step(step: RunStep, include: bool) -> Json:
+    """The step as the API sends it: what a search found is only there for who asks with `include`."""
+    shown = step.wire()
+    calls = step.step_details.get("tool_calls") or ()
+    if include or not any(call["type"] == "file_search" for call in calls):
+        return shown
+    return shown | {"step_details": {**step.step_details, "tool_calls": [_without_content(call) for call in calls]}}
+
+
+def _without_content(call: Json) -> Json:
+    if call["type"] != "file_search":
+        return call
+    results = [
+        {key: value for key, value in found.items() if key != "content"} for found in call["file_search"]["results"]
+    ]
+    return {**call, "file_search": {**call["file_search"], "results": results}}
 
 
 class RunOutput:
     """One run's messages and steps, opened and closed in the order that the API documents."""
 
-    def __init__(self, state: State, run: Run, log: EventLog) -> None:
+    def __init__(self, state: State, run: Run, log: EventLog, *, include: bool) -> None:
+        """`include` says whether the stream holds what a search found, word for word."""
+        self._include = include
         self._state = state
         self._run = run
         self._log = log
@@ -82,6 +114,41 @@ class RunOutput:
         if link.text:
             annotation = {"type": "file_path", "file_path": {"file_id": self._made[link.name]}}
             self.cite(f"[{link.name}]({path})", path, annotation)
+
+    def search(self, search: FileSearch) -> None:
+        """A finished file search step."""
+        self.close()
+        key = new_id("call_")
+        self._open_step("tool_calls", {"type": "tool_calls", "tool_calls": []})
+        self._step_delta({"index": 0, "id": key, "type": "file_search", "file_search": {}})
+        results = [
+            {
+                "file_id": self._searched(passage.filename).id,
+                "file_name": passage.filename,
+                "score": passage.score,
+                "content": [{"type": "text", "text": passage.text}],
+            }
+            for passage in search.passages
+        ]
+        ranking = {"ranker": "default_2024_08_21", "score_threshold": 0.0}
+        found = {"ranking_options": ranking, "results": results}
+        whole = {"id": key, "type": "file_search", "file_search": found}
+        self._end_step("completed", {"type": "tool_calls", "tool_calls": [whole]})
+
+    def cite_file(self, citation: FileCitation) -> None:
+        """The mark of a file that was found, with its annotation."""
+        file = self._searched(citation.filename)
+        mark = f"【4:{len(self._annotations)}†{file.filename}】"
+        self.cite(mark, mark, {"type": "file_citation", "file_citation": {"file_id": file.id}})
+
+    def _searched(self, name: str) -> File:
+        assistant = self._state.assistants.get(self._run.assistant_id)
+        own = None if assistant is None else assistant.tool_resources
+        stores = stores_of_resources(own, self._state.threads[self._run.thread_id].tool_resources)
+        ready = searchable(self._state, stores)
+        if name not in ready:
+            raise LookupError(f"no vector store of this run has {name!r} ready")
+        return ready[name]
 
     def ask(self, calls: Sequence[FunctionCall]) -> list[Json]:
         """Opens a step that waits for these functions; returns the tool calls, as `required_action` holds them."""
@@ -195,8 +262,8 @@ class RunOutput:
             step_details=details,
         )
         self._keep_step(step)
-        self._emit("thread.run.step.created", step.wire())
-        self._emit("thread.run.step.in_progress", step.wire())
+        self._emit("thread.run.step.created", shown_step(step, self._include))
+        self._emit("thread.run.step.in_progress", shown_step(step, self._include))
 
     def _end_step(self, status: str, details: Json | None = None) -> None:
         assert self._step is not None
@@ -204,7 +271,7 @@ class RunOutput:
         step = replace(self._step, **changes, step_details=details or self._step.step_details)
         self._keep_step(step)
         self._step = None
-        self._emit(f"thread.run.step.{status}", step.wire())
+        self._emit(f"thread.run.step.{status}", shown_step(step, self._include))
 
     def _code_delta(self, key: str | None, interpreter: Json) -> None:
         call: Json = {"index": 0, "type": "code_interpreter", "code_interpreter": interpreter}

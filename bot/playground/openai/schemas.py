@@ -9,11 +9,13 @@ from bot.playground.openai.errors import bad_request
 from bot.playground.openai.parameters import (
     anything,
     array,
+    attributes,
     boolean,
     either,
     integer,
     mapping,
     metadata,
+    nullable,
     number,
     one_of,
     shape,
@@ -37,13 +39,35 @@ RESPONSE_FORMAT = either(one_of("auto"), mapping)
 # --- Assistants, threads, messages -----------------------------------------------------------------------------------
 
 TOOLS = array(ASSISTANT_TOOL, limits.TOOLS)
+_CHUNKING = tagged(
+    {
+        "auto": shape({"type": text()}),
+        "static": shape(
+            {
+                "type": text(),
+                "static": shape(
+                    {"max_chunk_size_tokens": integer(100, 4096), "chunk_overlap_tokens": integer(0, 2048)}
+                ),
+            }
+        ),
+    }
+)
 TOOL_RESOURCES = shape(
     optional={
         "code_interpreter": shape(optional={"file_ids": array(text(), limits.CODE_INTERPRETER_FILES)}),
         "file_search": shape(
             optional={
                 "vector_store_ids": array(text(), limits.VECTOR_STORES),
-                "vector_stores": array(mapping, limits.VECTOR_STORES),
+                "vector_stores": array(
+                    shape(
+                        optional={
+                            "file_ids": array(text(), limits.VECTOR_STORE_FILES),
+                            "chunking_strategy": _CHUNKING,
+                            "metadata": metadata,
+                        }
+                    ),
+                    limits.VECTOR_STORES,
+                ),
             }
         ),
     }
@@ -136,6 +160,31 @@ INCLUDABLE = one_of(
 )
 """What `include` may hold: reference, "Create a model response"."""
 
+# --- Vector stores ---------------------------------------------------------------------------------------------------
+
+_EXPIRES = shape({"anchor": one_of("last_active_at"), "days": integer(1, 365)})
+VECTOR_STORE_CREATE = shape(
+    optional={
+        "name": text(),
+        "description": text(),
+        "file_ids": array(text(), limits.VECTOR_STORE_FILES),
+        "chunking_strategy": _CHUNKING,
+        "expires_after": _EXPIRES,
+        "metadata": metadata,
+    }
+)
+VECTOR_STORE_UPDATE = shape(optional={"name": text(), "expires_after": _EXPIRES, "metadata": metadata})
+_FILE_FIELDS = {"attributes": attributes, "chunking_strategy": _CHUNKING}
+VECTOR_STORE_FILE_CREATE = shape({"file_id": text()}, _FILE_FIELDS)
+VECTOR_STORE_FILE_UPDATE = shape({"attributes": nullable(attributes)})
+FILE_BATCH_CREATE = shape(
+    optional={
+        "file_ids": array(text(), limits.BATCH_FILES, minimum=1),
+        "files": array(shape({"file_id": text()}, _FILE_FIELDS), limits.BATCH_FILES, minimum=1),
+        **_FILE_FIELDS,
+    }
+)
+
 # --- Conversations and responses -------------------------------------------------------------------------------------
 
 INPUT_PART = tagged(
@@ -186,9 +235,8 @@ _STATUS = {"status": text()}
 _OPAQUE_ITEMS = (
     "additional_tools", "apply_patch_call", "apply_patch_call_output", "compaction", "compaction_trigger",
     "computer_call", "computer_call_output", "configuration_update", "custom_tool_call", "custom_tool_call_output",
-    "file_search_call", "image_generation_call", "local_shell_call", "local_shell_call_output", "mcp_call",
-    "mcp_list_tools", "mcp_approval_request", "program", "program_output", "shell_call", "shell_call_output",
-    "tool_search_call", "tool_search_output", "web_search_call",
+    "local_shell_call", "local_shell_call_output", "program", "program_output", "shell_call", "shell_call_output",
+    "tool_search_call", "tool_search_output",
 )  # fmt: skip
 """Items that no brain of ours makes: their fields are not looked at."""
 
@@ -215,6 +263,27 @@ ITEM = tagged(
         "code_interpreter_call": shape(
             {"type": text(), "id": _id("ci"), "container_id": text()},
             {"code": text(), "outputs": array(mapping), "status": text()},
+        ),
+        "file_search_call": shape(
+            {"type": text(), "id": _id("fs"), "queries": array(text()), "status": text()}, {"results": array(mapping)}
+        ),
+        "web_search_call": shape({"type": text(), "id": _id("ws"), "status": text(), "action": mapping}),
+        "image_generation_call": shape(
+            {"type": text(), "id": _id("ig"), "status": text()},
+            {
+                "result": text(),
+                **dict.fromkeys(("action", "background", "output_format", "quality", "revised_prompt", "size"), text()),
+            },
+        ),
+        "mcp_list_tools": shape(
+            {"type": text(), "id": _id("mcpl"), "server_label": text(), "tools": array(mapping)}, {"error": text()}
+        ),
+        "mcp_approval_request": shape(
+            {"type": text(), "id": _id("mcpr"), "server_label": text(), "name": text(), "arguments": text()}
+        ),
+        "mcp_call": shape(
+            {"type": text(), "id": _id("mcp"), "server_label": text(), "name": text(), "arguments": text()},
+            {"approval_request_id": text(), "error": mapping, "output": text(), **_STATUS},
         ),
         "mcp_approval_response": shape(
             {"type": text(), "approval_request_id": text(), "approve": boolean},
@@ -261,7 +330,14 @@ RESPONSE_CREATE = shape(
         "max_output_tokens": integer(limits.MINIMUM_OUTPUT_TOKENS),
         "max_tool_calls": integer(1),
         "truncation": one_of("auto", "disabled"),
-        "reasoning": shape(optional={"effort": EFFORT, "summary": text(), "context": text(), "mode": text()}),
+        "reasoning": shape(
+            optional={
+                "effort": EFFORT,
+                "summary": one_of("auto", "concise", "detailed"),
+                "context": one_of("auto", "current_turn", "all_turns"),
+                "mode": one_of("standard", "pro"),
+            }
+        ),
         "text": shape(optional={"format": mapping, "verbosity": one_of("low", "medium", "high")}),
         "include": array(INCLUDABLE),
         "parallel_tool_calls": boolean,
@@ -276,4 +352,25 @@ RESPONSE_CREATE = shape(
         "image": mapping,
         "user": text(),
     },
+)
+
+# --- Moderations -----------------------------------------------------------------------------------------------------
+
+_JUDGED_PART = tagged(
+    {
+        "text": shape({"type": text(), "text": text()}),
+        "image_url": shape({"type": text(), "image_url": shape({"url": text()})}),
+    }
+)
+
+
+def _judged(value: Any, path: str) -> None:
+    """Several strings, or the parts of one input."""
+    parts = isinstance(value, list) and value and isinstance(value[0], dict)
+    array(_JUDGED_PART if parts else text(), minimum=1)(value, path)
+
+
+MODERATION = shape(
+    {"input": either(text(), _judged)},
+    {"model": one_of("omni-moderation-latest", "omni-moderation-2024-09-26")},
 )

@@ -194,10 +194,15 @@ def check_message(state: State, body: Json, path: str = "") -> None:
             check_searchable(file)
 
 
+def is_searchable(file: File) -> bool:
+    """Whether a vector store can take the file in."""
+    return _ending(file.filename) in limits.SEARCHABLE_ENDINGS
+
+
 def check_searchable(file: File) -> None:
     """Refuses a file that a vector store cannot take in."""
     ending = _ending(file.filename)
-    if ending not in limits.SEARCHABLE_ENDINGS:
+    if not is_searchable(file):
         raise bad_request(
             f"Files with extensions [{ending or 'none'}] are not supported for retrieval. See "
             "https://platform.openai.com/docs/assistants/tools/file-search/supported-files",

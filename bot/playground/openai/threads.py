@@ -11,6 +11,7 @@ from bot.playground.openai.errors import bad_request
 from bot.playground.openai.parameters import text
 from bot.playground.openai.records import Json, Message, Thread, new_id
 from bot.playground.openai.seen_files import check_message
+from bot.playground.openai.vector_store_files import attach_to_search, resolve_resources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +40,10 @@ class ThreadEndpoints:
         return self._find(call).wire()
 
     async def update(self, call: Call) -> Json:
-        thread = replace(self._find(call), **changes(call.checked(schemas.THREAD_UPDATE)))
+        thread, body = self._find(call), call.checked(schemas.THREAD_UPDATE)
+        if body.get("tool_resources"):
+            body = {**body, "tool_resources": resolve_resources(self._state, body["tool_resources"])}
+        thread = replace(thread, **changes(body))
         self._state.threads[thread.id] = thread
         return thread.wire()
 
@@ -57,7 +61,7 @@ class ThreadEndpoints:
             id=new_id("thread_"),
             created_at=self._state.now,
             metadata=body.get("metadata") or {},
-            tool_resources=body.get("tool_resources") or {},
+            tool_resources=resolve_resources(self._state, body.get("tool_resources")),
         )
         self._state.threads[thread.id] = thread
         self._state.messages[thread.id] = {each.id: replace(each, thread_id=thread.id) for each in messages}
@@ -147,6 +151,9 @@ def attach(state: State, message: Message) -> None:
     if for_code:
         own = resources.get("code_interpreter", {}).get("file_ids") or []
         resources["code_interpreter"] = {"file_ids": [*own, *(key for key in for_code if key not in own)]}
+    for_search = [key for key, tool in _attached(message) if tool == "file_search"]
+    if for_search:
+        resources = attach_to_search(state, resources, for_search)
     state.threads[thread.id] = replace(thread, tool_resources=resources)
 
 
