@@ -5,6 +5,7 @@ https://platform.openai.com/docs/api-reference/runs
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 
@@ -12,14 +13,18 @@ import openai
 import structlog
 from openai.types import beta
 from openai.types.beta import threads
+from openai.types.beta.threads import runs
 
 from bot.backends.limits import PAGE
 from bot.backends.retries import Patience, patiently
 from bot.backends.run_events import RunProgress, ended_event, read_stream
+from bot.backends.run_files import FileNames, RunFiles
+from bot.backends.run_functions import all_answered, calls_wanted, hosted_tools, run_tools, waits_for
+from bot.backends.run_steps import before_outputs, left_waiting, messages_of
 from bot.backends.streaming import BREAKS, StreamedCall, stream_timeout
 from bot.backends.thread_lock import ThreadLock
 from bot.backends.thread_messages import ThreadMessages
-from bot.engine.ports import RunEvent, RunRequest, RunStarted, TextDone
+from bot.engine.ports import CallsWanted, RunEvent, RunRequest, RunStarted
 from bot.errors import RunBroken
 
 _log = structlog.get_logger()
@@ -53,6 +58,7 @@ class AssistantRuns:
         self._messages = messages
         self._poll = poll
         self._silence = stream_timeout(silence)
+        self._names = FileNames(client, patience)
         self._streamed: StreamedCall[beta.AssistantStreamEvent] = StreamedCall()
 
     async def find(self, request: RunRequest) -> str | None:
@@ -71,9 +77,55 @@ class AssistantRuns:
             found,
         )
 
+    async def resume(self, request: RunRequest, run_id: str) -> Stream | str:
+        """Hand in the request's outputs, if the run still waits for them: an earlier attempt may have done so.
+
+        Returns the run's stream, or its id.
+        """
+        if request.outputs:
+            run = await self._retrieve(request.backend_thread, run_id)
+            if waits_for(run, request.outputs):
+                return await self._submit(request, run)
+        return run_id
+
     async def follow(self, request: RunRequest, opened: Stream | str) -> AsyncGenerator[RunEvent, None]:
-        """A run's events, whatever becomes of its stream. `opened` is what `start` or `find` returned."""
-        progress = RunProgress()
+        """A run's events, whatever becomes of its stream. `opened` is what `start` or `resume` returned."""
+        progress = RunProgress(RunFiles(self._client, self._names, request.folder), self._names)
+        if request.backend_run:
+            progress.run_id = request.backend_run
+        if request.outputs and hosted_tools(request.assistant):
+            await self._skip_earlier(request, progress)
+        while True:
+            async with aclosing(self._leg(request, opened, progress)) as events:
+                async for event in events:
+                    yield event
+            run = progress.ended
+            assert run is not None
+            if run.status != "requires_action":
+                break
+            calls = calls_wanted(run, request.functions)
+            if calls:
+                yield CallsWanted(calls)
+                return
+            _log.info("unknown-functions-called", run=request.run)
+            progress.ended = None
+            opened = await self._submit(request, run)
+        for task in progress.tasks.close(well=run.status == "completed"):
+            yield task
+        yield ended_event(run, waited=run.status == "expired" and await self._left_waiting(run))
+
+    async def cancel(self, thread: str, run_id: str) -> None:
+        """End a run, if it is still going; that frees its thread."""
+        cancel = partial(self._client.beta.threads.runs.cancel, run_id, thread_id=thread)
+        try:
+            await patiently(cancel, self._patience, repeatable=True)
+        except (openai.BadRequestError, openai.NotFoundError):
+            _log.debug("run-had-ended", run=run_id)
+
+    async def _leg(
+        self, request: RunRequest, opened: Stream | str, progress: RunProgress
+    ) -> AsyncGenerator[RunEvent, None]:
+        """The events until the run ends, or waits for functions; `progress` has the run then."""
         if isinstance(opened, str):
             progress.run_id = opened
             yield RunStarted(opened)
@@ -88,18 +140,6 @@ class AssistantRuns:
         if progress.ended is None:
             async for event in self._look(request, progress):
                 yield event
-        assert progress.ended is not None
-        if progress.ended.status == "requires_action":
-            # It would hold the thread's lock until it expires.
-            await self.cancel(request.backend_thread, progress.ended.id)
-        yield ended_event(progress.ended)
-
-    async def cancel(self, thread: str, run_id: str) -> None:
-        """End a run, if it is still going."""
-        try:
-            await self._client.beta.threads.runs.cancel(run_id, thread_id=thread)
-        except (openai.BadRequestError, openai.NotFoundError):
-            _log.debug("run-had-ended", run=run_id)
 
     async def _find(self, request: RunRequest) -> str | None:
         # One thread has one run at a time: an earlier attempt's is among the latest.
@@ -115,6 +155,7 @@ class AssistantRuns:
                 additional_instructions=request.context,
                 metadata={_RUN: request.run},
                 timeout=self._silence,
+                **_settings(request),
             )
         )
         if isinstance(made, openai.AsyncStream):
@@ -124,6 +165,33 @@ class AssistantRuns:
             raise RunBroken("The model server did not say whether it began to answer. Please try again.")
         return run_id
 
+    async def _submit(self, request: RunRequest, run: threads.Run) -> Stream | str:
+        """Hand in an output for every call that the run waits for, once."""
+        taken = partial(self._taken, run)
+        submit = partial(
+            self._streamed.make,
+            partial(
+                self._client.beta.threads.runs.with_raw_response.submit_tool_outputs,
+                run.id,
+                thread_id=run.thread_id,
+                tool_outputs=all_answered(run, request.outputs),
+                timeout=self._silence,
+            ),
+        )
+        try:
+            made = await patiently(submit, self._patience, done=taken)
+        except openai.BadRequestError:
+            # It was cancelled, or expired, in between: then that is what there is to tell.
+            if await taken() is None:
+                raise
+            return run.id
+        return made if isinstance(made, openai.AsyncStream) else run.id
+
+    async def _taken(self, run: threads.Run) -> dict[str, Any] | None:
+        """None where the run still waits for the same calls."""
+        now = await self._retrieve(run.thread_id, run.id)
+        return None if now.status == run.status and now.required_action == run.required_action else {}
+
     async def _look(self, request: RunRequest, progress: RunProgress) -> AsyncGenerator[RunEvent, None]:
         """The rest of a run that is not, or no longer, streamed."""
         if progress.run_id is None:
@@ -131,21 +199,68 @@ class AssistantRuns:
             if progress.run_id is None:
                 raise RunBroken("The connection to the model server broke before the answer began. Please try again.")
             yield RunStarted(progress.run_id)
-        progress.ended = run = await self._ended(request.backend_thread, progress.run_id)
-        messages = await self._messages.answer(request.backend_thread, run.id)
-        text = progress.transcript.settle(messages, final=run.status == "completed")
-        if text is not None:
-            yield TextDone(text)
+        async for event in self._watch(request, progress.run_id, progress):
+            yield event
+        run = progress.ended
+        assert run is not None
+        messages = await self._messages.answer(run.thread_id, run.id)
+        if request.outputs:
+            earlier = messages_of(before_outputs(await self._steps(run.thread_id, run.id), request.outputs))
+            messages = [message for message in messages if message.id not in earlier]
+        async for event in progress.settle(messages, final=run.status == "completed"):
+            yield event
 
-    async def _ended(self, thread: str, run_id: str) -> threads.Run:
-        """Look at a run until it has ended. The engine's deadline ends this, if the run does not."""
-        runs = self._client.beta.threads.runs.with_raw_response
+    async def _watch(self, request: RunRequest, run_id: str, progress: RunProgress) -> AsyncGenerator[RunEvent, None]:
+        """Look at a run until it goes no further. The engine's deadline ends this, if the run does not."""
+        calls = self._client.beta.threads.runs.with_raw_response
+        retrieve = partial(calls.retrieve, run_id, thread_id=request.backend_thread)
         while True:
-            raw = await patiently(partial(runs.retrieve, run_id, thread_id=thread), self._patience, repeatable=True)
+            raw = await patiently(retrieve, self._patience, repeatable=True)
             run = raw.parse()
+            if hosted_tools(request.assistant):
+                steps = await self._steps(request.backend_thread, run_id)
+                for step in steps[len(before_outputs(steps, request.outputs)) :]:
+                    async for event in progress.step(step):
+                        yield event
             if run.status not in _GOING:
-                return run
+                progress.ended = run
+                return
             await asyncio.sleep(_poll_after(raw.headers.get("openai-poll-after-ms"), self._poll))
+
+    async def _skip_earlier(self, request: RunRequest, progress: RunProgress) -> None:
+        """What the run said and made before it waited was told when `run` was called before."""
+        if progress.run_id is None:
+            return
+        steps = before_outputs(await self._steps(request.backend_thread, progress.run_id), request.outputs)
+        earlier = messages_of(steps)
+        messages = await self._messages.answer(request.backend_thread, progress.run_id)
+        progress.skip([message for message in messages if message.id in earlier], steps)
+
+    async def _left_waiting(self, run: threads.Run) -> bool:
+        """Whether a function's output never came."""
+        steps = await self._steps(run.thread_id, run.id)
+        return bool(steps) and left_waiting(steps[-1])
+
+    async def _steps(self, thread: str, run_id: str) -> list[runs.RunStep]:
+        """A run's steps, oldest first; none where the server does not keep them."""
+        try:
+            return await patiently(partial(self._list_steps, thread, run_id), self._patience, repeatable=True)
+        except openai.NotFoundError:
+            return []
+
+    async def _list_steps(self, thread: str, run_id: str) -> list[runs.RunStep]:
+        listed = self._client.beta.threads.runs.steps.list(run_id, thread_id=thread, order="asc", limit=PAGE)
+        return [step async for step in listed]
+
+    async def _retrieve(self, thread: str, run_id: str) -> threads.Run:
+        retrieve = partial(self._client.beta.threads.runs.retrieve, run_id, thread_id=thread)
+        return await patiently(retrieve, self._patience, repeatable=True)
+
+
+def _settings(request: RunRequest) -> dict[str, Any]:
+    """What is said of this run and not of the assistant."""
+    # Functions come and go with the servers that have them: the assistant on the server is left as it is.
+    return {"tools": run_tools(request.assistant, request.functions)} if request.functions else {}
 
 
 def _id_of(made: dict[str, Any]) -> str | None:

@@ -17,6 +17,7 @@ from bot.backends.retries import LOCK_PATIENCE, Patience
 from bot.backends.thread_lock import ThreadLock
 from bot.backends.thread_messages import ThreadMessages
 from bot.engine.ports import (
+    Ability,
     Assistant,
     Check,
     Message,
@@ -26,7 +27,7 @@ from bot.engine.ports import (
     TextDone,
     ThreadKey,
 )
-from bot.errors import BackendError, BackendUnsupported, ThreadGone
+from bot.errors import BackendError, BackendUnsupported, RunBroken, ThreadGone
 
 #: Seconds between two looks at a run where the server does not say (openai/lib/_assistants_runs.py).
 _POLL = 1.0
@@ -39,6 +40,7 @@ class AssistantsBackend:
 
     name = "assistants"
     message_limit = ASSISTANTS_MESSAGE
+    abilities = frozenset({Ability.CODE_INTERPRETER, Ability.FUNCTIONS, Ability.TEMPERATURE, Ability.REASONING_EFFORT})
 
     def __init__(
         self,
@@ -102,7 +104,9 @@ class AssistantsBackend:
         """The run's stream or its id: of an earlier attempt, if that got so far, or else started now."""
         found = await self._runs.find(request) if request.attempt > 1 or request.backend_run else None
         if found is not None:
-            return found
+            return await self._runs.resume(request, found)
+        if request.outputs:
+            raise RunBroken("The answer that waited for its tools is gone from the server. Please try again.")
         if request.attempt > 1:
             await self._messages.add_missing(request.backend_thread, request.messages)
         else:

@@ -11,6 +11,7 @@ from openai.types import beta
 
 from bot.backends.limits import ASSISTANT_DESCRIPTION, ASSISTANT_NAME, PAGE
 from bot.backends.retries import Patience, patiently
+from bot.backends.run_functions import hosted_tools
 from bot.engine.ports import Assistant
 
 #: Metadata by which Bobbin knows its own: the key, and a hash of the definition.
@@ -79,7 +80,7 @@ def _parameters(assistant: Assistant) -> dict[str, Any]:
         "description": assistant.description[:ASSISTANT_DESCRIPTION],
         "instructions": assistant.instructions,
         "model": assistant.model,
-        "tools": [{"type": tool} for tool in assistant.tools],
+        "tools": hosted_tools(assistant),
         "metadata": {_KEY: assistant.key, _DEFINITION: _hash(assistant)},
     }
     if assistant.temperature is not None:
@@ -95,7 +96,7 @@ def _hash(assistant: Assistant) -> str:
         assistant.description,
         assistant.instructions,
         assistant.model,
-        list(assistant.tools),
+        hosted_tools(assistant),
         assistant.temperature,
         assistant.reasoning_effort,
     ]

@@ -14,3 +14,7 @@ RESPONSES_MESSAGE = 1_000_000
 CONVERSATION_ITEMS = 20
 #: Objects on a page of a list (https://platform.openai.com/docs/api-reference, parameter `limit`).
 PAGE = 100
+#: Characters of a function's description (https://platform.openai.com/docs/api-reference/assistants/createAssistant).
+FUNCTION_DESCRIPTION = 1024
+#: Bytes of a file that a run made and that is fetched: Bobbin's own limit, so that no run fills the disk.
+MADE_FILE_BYTES = 100 * 2**20

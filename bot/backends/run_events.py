@@ -1,31 +1,128 @@
-"""The Assistants protocol's stream, as run events.
+"""The Assistants protocol's stream and objects, as run events.
 
 https://platform.openai.com/docs/api-reference/assistants-streaming/events
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 from openai.types import beta
 from openai.types.beta import threads
+from openai.types.beta.threads import runs
 
-from bot.backends.failures import cut_off, missing_tool, raised_in_run
-from bot.backends.thread_messages import message_text
+from bot.backends.citations import Citations, GrowingText
+from bot.backends.failures import cut_off, raised_in_run
+from bot.backends.run_files import FileNames, RunFiles
+from bot.backends.run_steps import StepTasks, images_of
 from bot.backends.transcript import Transcript
-from bot.backends.usage import counted
-from bot.engine.ports import RunEnded, RunEvent, RunStarted, RunStatus, TextDelta, TextDone
+from bot.backends.usage import counted, detailed
+from bot.engine.ports import RunEnded, RunEvent, RunStarted, RunStatus, Source, Sources, TextDelta, TextDone
 
 _ENDS = frozenset(f"thread.run.{status}" for status in RunStatus if status.ended or status == "requires_action")
 _EXPIRED = "The server gave up on this answer: it took too long there. Please try again."
+_WAITED = "The tools that this answer needs took longer than the server waits for them. Please try again."
 _MESSAGE_ENDS = frozenset({"thread.message.completed", "thread.message.incomplete"})
 
 
 class RunProgress:
-    """What is known of a run: its id, its text, and the run as it ended, each as soon as the server says so."""
+    """What is known of a run: its id, what it said, made and cites, and the run as it ended, each as soon as the
+    server says so."""
 
-    def __init__(self, run_id: str | None = None) -> None:
-        self.run_id = run_id
+    def __init__(self, files: RunFiles, names: FileNames) -> None:
+        self.run_id: str | None = None
         self.transcript = Transcript()
+        self.tasks = StepTasks()
         self.ended: threads.Run | None = None
+        self._files = files
+        self._names = names
+        self._citations = Citations()
+        self._cited = 0
+        self._growing = GrowingText(self._citations)
+        self._message: tuple[str, int] = ("", 0)
+
+    def skip(self, messages: Sequence[threads.Message], steps: Sequence[runs.RunStep]) -> None:
+        """These came earlier in the run: their numbers go on, and their files were handed out."""
+        for message in messages:
+            self._written(message)
+        for file in [*(file for step in steps for file in images_of(step)), *_files_of(messages)]:
+            self._files.skip(file)
+        self._cited = len(self._citations.files)
+
+    async def grow(self, event: threads.MessageDeltaEvent) -> AsyncGenerator[RunEvent, None]:
+        """More of a message."""
+        for part in event.delta.content or []:
+            text = self.transcript.grow(self._grown(event.id, part))
+            if text:
+                yield TextDelta(text)
+            if part.type == "image_file" and part.image_file and part.image_file.file_id:
+                async for made in self._made([part.image_file.file_id]):
+                    yield made
+        async for cited in self._sources():
+            yield cited
+
+    async def close(self, message: threads.Message) -> AsyncGenerator[RunEvent, None]:
+        """A message that is whole."""
+        yield TextDone(self.transcript.close(self._written(message)))
+        async for event in self._all_of([message]):
+            yield event
+
+    async def settle(self, messages: Sequence[threads.Message], *, final: bool) -> AsyncGenerator[RunEvent, None]:
+        """The run's messages as the server keeps them, after the stream or instead of it."""
+        text = self.transcript.settle([self._written(message) for message in messages], final=final)
+        if text is not None:
+            yield TextDone(text)
+        async for event in self._all_of(messages):
+            yield event
+
+    async def step(self, step: runs.RunStep) -> AsyncGenerator[RunEvent, None]:
+        """A step as it is now."""
+        for task in self.tasks.settle(step):
+            yield task
+        async for made in self._made(images_of(step)):
+            yield made
+
+    def _grown(self, message: str, part: threads.MessageContentDelta) -> str:
+        if part.type == "refusal":
+            return part.refusal or ""
+        if part.type != "text" or part.text is None:
+            return ""
+        between = ""
+        if self._message != (message, part.index):
+            between = "\n\n" if self._message[0] == message and self.transcript.open else ""
+            self._message, self._growing = (message, part.index), GrowingText(self._citations)
+        for note in part.text.annotations or []:
+            if note.type == "file_citation" and note.text and note.file_citation and note.file_citation.file_id:
+                self._growing.mark(note.text, note.file_citation.file_id)
+        return between + self._growing.grow(part.text.value or "")
+
+    def _written(self, message: threads.Message) -> str:
+        """What a message says: its texts and refusals."""
+        parts = []
+        for part in message.content:
+            if part.type == "text":
+                notes = [each for each in part.text.annotations or [] if each.type == "file_citation"]
+                marks = {each.text: each.file_citation.file_id for each in notes}
+                parts.append(self._citations.rewritten(part.text.value, marks))
+            elif part.type == "refusal":
+                parts.append(part.refusal)
+        return "\n\n".join(part for part in parts if part)
+
+    async def _all_of(self, messages: Sequence[threads.Message]) -> AsyncGenerator[RunEvent, None]:
+        async for event in self._made(_files_of(messages)):
+            yield event
+        async for cited in self._sources():
+            yield cited
+
+    async def _made(self, files: Sequence[str]) -> AsyncGenerator[RunEvent, None]:
+        for file in files:
+            made = await self._files.made(file)
+            if made is not None:
+                yield made
+
+    async def _sources(self) -> AsyncGenerator[RunEvent, None]:
+        files = self._citations.files
+        if len(files) > self._cited:
+            self._cited = len(files)
+            yield Sources(tuple([Source(await self._names.name(file)) for file in files]))
 
 
 async def read_stream(
@@ -34,53 +131,69 @@ async def read_stream(
     """The events of one run but for its end, which `progress` has then. Raises what breaks the stream."""
     async for event in stream:
         # A server's own kinds of event come without a name.
-        name = getattr(event, "event", None)
+        name: str | None = getattr(event, "event", None)
         data = getattr(event, "data", None)
         if name == "thread.run.created" and isinstance(data, threads.Run):
             progress.run_id = data.id
             yield RunStarted(data.id)
-        elif isinstance(data, threads.MessageDeltaEvent):
-            text = progress.transcript.grow(_delta_text(data))
-            if text:
-                yield TextDelta(text)
-        elif name in _MESSAGE_ENDS and isinstance(data, threads.Message):
-            yield TextDone(progress.transcript.close(message_text(data)))
         elif name in _ENDS and isinstance(data, threads.Run):
             progress.ended = data
             return
+        async for said in _told(name, data, progress):
+            yield said
 
 
-def ended_event(run: threads.Run) -> RunEnded:
-    """How a run ended, with a sentence where it did not complete. One that waits for a tool has failed."""
+async def _told(name: str | None, data: object, progress: RunProgress) -> AsyncGenerator[RunEvent, None]:
+    if isinstance(data, threads.MessageDeltaEvent):
+        async for event in progress.grow(data):
+            yield event
+    elif name in _MESSAGE_ENDS and isinstance(data, threads.Message):
+        async for event in progress.close(data):
+            yield event
+    elif isinstance(data, runs.RunStepDeltaEvent):
+        for task in progress.tasks.grow(data):
+            yield task
+    elif isinstance(data, runs.RunStep):
+        async for event in progress.step(data):
+            yield event
+
+
+def ended_event(run: threads.Run, *, waited: bool = False) -> RunEnded:
+    """How a run ended, with a sentence where it did not complete. `waited` is whether it was for a function's output
+    that an expired one waited."""
     counts = counted(run.usage, input_tokens="prompt_tokens", output_tokens="completion_tokens")
+    # Servers differ in the name, and the SDK knows neither.
+    for field in ("prompt_tokens_details", "prompt_token_details"):
+        counts |= detailed(run.usage, field, cached_tokens="cached_tokens")
+    for field in ("completion_tokens_details", "completion_token_details"):
+        counts |= detailed(run.usage, field, reasoning_tokens="reasoning_tokens")
+    status, reason = _ending(run, waited)
+    return RunEnded(status, reason, counts, run.model or None)
+
+
+def _ending(run: threads.Run, waited: bool) -> tuple[RunStatus, str | None]:
     match run.status:
         case "completed":
-            return RunEnded(RunStatus.COMPLETED, None, counts)
+            return RunStatus.COMPLETED, None
         case "incomplete":
-            why = run.incomplete_details.reason if run.incomplete_details else None
-            return RunEnded(RunStatus.INCOMPLETE, cut_off(why), counts)
+            return RunStatus.INCOMPLETE, cut_off(run.incomplete_details.reason if run.incomplete_details else None)
         case "expired":
-            return RunEnded(RunStatus.EXPIRED, _EXPIRED, counts)
+            return RunStatus.EXPIRED, _WAITED if waited else _EXPIRED
         case "cancelled":
-            return RunEnded(RunStatus.CANCELLED, "This answer was cancelled on the server.", counts)
-        case "requires_action":
-            return RunEnded(RunStatus.FAILED, missing_tool(_tools(run)), counts)
+            return RunStatus.CANCELLED, "This answer was cancelled on the server."
         case _:
             error = run.last_error
             failure = raised_in_run(error.code, error.message) if error else raised_in_run(None, None)
-            return RunEnded(RunStatus.FAILED, failure.sentence, counts)
+            return RunStatus.FAILED, failure.sentence
 
 
-def _tools(run: threads.Run) -> list[str]:
-    action = run.required_action
-    return [call.function.name for call in action.submit_tool_outputs.tool_calls] if action else []
-
-
-def _delta_text(delta: threads.MessageDeltaEvent) -> str:
-    parts = []
-    for part in delta.delta.content or []:
-        if part.type == "text" and part.text:
-            parts.append(part.text.value or "")
-        elif part.type == "refusal":
-            parts.append(part.refusal or "")
-    return "".join(parts)
+def _files_of(messages: Sequence[threads.Message]) -> list[str]:
+    """The ids of the files that messages show or point to, in order."""
+    files = []
+    for part in (part for message in messages for part in message.content):
+        if part.type == "image_file":
+            files.append(part.image_file.file_id)
+        elif part.type == "text":
+            notes = part.text.annotations or []
+            files += [note.file_path.file_id for note in notes if note.type == "file_path"]
+    return files

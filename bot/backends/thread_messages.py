@@ -62,8 +62,8 @@ class ThreadMessages:
             added = partial(self._added, thread, message)
             await self._lock.freed(thread, lambda: patiently(create, self._patience, done=added), added)
 
-    async def answer(self, thread: str, run_id: str) -> list[str]:
-        """What a run's messages say, oldest first."""
+    async def answer(self, thread: str, run_id: str) -> list[threads.Message]:
+        """A run's messages, oldest first."""
         return await patiently(lambda: self._answer(thread, run_id), self._patience, repeatable=True)
 
     async def _create(self, thread: str, message: Message) -> bool:
@@ -90,17 +90,6 @@ class ThreadMessages:
                     break
         return known
 
-    async def _answer(self, thread: str, run_id: str) -> list[str]:
+    async def _answer(self, thread: str, run_id: str) -> list[threads.Message]:
         listed = self._client.beta.threads.messages.list(thread, run_id=run_id, order="asc", limit=PAGE)
-        return [message_text(message) async for message in listed if message.run_id == run_id]
-
-
-def message_text(message: threads.Message) -> str:
-    """What a message says: its texts and refusals."""
-    parts = []
-    for part in message.content:
-        if part.type == "text":
-            parts.append(part.text.value)
-        elif part.type == "refusal":
-            parts.append(part.refusal)
-    return "\n\n".join(part for part in parts if part)
+        return [message async for message in listed if message.run_id == run_id]

@@ -16,6 +16,11 @@ class Transcript:
     def text(self) -> str:
         return joined([*self._whole, self._growing])
 
+    @property
+    def open(self) -> bool:
+        """Whether the open message says anything yet."""
+        return bool(self._growing)
+
     def grow(self, text: str) -> str:
         """Add to the open message. Returns what to add to the text: a blank line goes before a new message."""
         new = bool(self._whole) and not self._growing and bool(text)

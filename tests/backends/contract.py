@@ -178,14 +178,14 @@ class BackendContract(ABC):
         assert words in (ended(events).reason or "")
         assert text_of(events) == "pong and more"
 
-    async def test_a_tool_that_nobody_has_is_named_and_the_thread_stays_usable(self) -> None:
-        answers: dict[str, Any] = {"weather": FunctionCall("get_weather", "{}"), "ping": "pong"}
-        async with self.connected(brain=ScriptedBrain(answers)) as bench:
+    async def test_a_model_that_calls_a_function_nobody_has_is_told_so(self) -> None:
+        answers: dict[str, Any] = {"weather?": FunctionCall("get_weather", "{}"), "get_weather": "I cannot look."}
+        async with self.connected(brain=ScriptedBrain({**answers, "ping": "pong"})) as bench:
             thread = await bench.thread()
             events = await bench.run(request(thread, message(1, "weather?")))
             again = await bench.run(request(thread, message(2, "ping"), run="run-2"))
-        assert ended(events).status is RunStatus.FAILED
-        assert "a tool that Bobbin does not have (get_weather)" in (ended(events).reason or "")
+        assert ended(events).status is RunStatus.COMPLETED
+        assert text_of(events) == "I cannot look."
         assert text_of(again) == "pong"
 
     # Streams that break

@@ -209,16 +209,6 @@ async def test_a_run_that_somebody_cancelled() -> None:
     assert text_of(events) == "one"
 
 
-async def test_a_run_that_waited_for_a_tool_no_longer_holds_the_thread() -> None:
-    async with assistants() as bench:
-        bench.server.faults.add(method="POST", path=RUNS, run_status="requires_action")
-        events = await bench.ask("ping")
-        [run] = bench.server.runs.values()
-        await bench.server.wait_for(lambda server: server.runs[run.id].status == "cancelled")
-    assert ended(events).status is RunStatus.FAILED
-    assert text_of(events) == "pong and more"
-
-
 async def test_text_is_kept_where_the_thread_vanishes_in_the_middle() -> None:
     """A ThreadGone now would have the engine begin anew, after words that people have seen."""
     async with assistants() as bench:

@@ -90,7 +90,7 @@ async def test_an_answer_without_words_ends_well(connect: Connect) -> None:
     assert ended(events).status is RunStatus.COMPLETED
 
 
-@pytest.mark.parametrize("status", ["failed", "incomplete", "cancelled", "requires_action"])
+@pytest.mark.parametrize("status", ["failed", "incomplete", "cancelled"])
 async def test_a_run_without_a_stream_ends_like_one_with_it(connect: Connect, status: str) -> None:
     endings = []
     for streaming in (True, False):

@@ -272,29 +272,6 @@ async def test_a_cancel_keeps_what_was_asked_once() -> None:
 # A tool that nobody has, where the server could not be told
 
 
-async def test_a_run_that_could_not_be_cancelled_is_cancelled_when_it_is_taken_up_again() -> None:
-    async with assistants(patience=NO_PATIENCE) as bench:
-        bench.server.faults.add(method="POST", path=RUNS, run_status="requires_action")
-        bench.server.faults.add(method="POST", path="/threads/{t}/runs/{r}/cancel", status=500)
-        first = request(await bench.thread(), message(1, "ping"))
-        seen = await bench.broken(first, BackendUnreachable)
-        again = await bench.run(replace(first, attempt=2, backend_run=started(seen)))
-        assert len(bench.server.runs) == 1
-        after = await bench.run(request(first.backend_thread, message(2, "ping"), run="run-2"))
-    assert "a tool that Bobbin does not have" in (ended(again).reason or "")
-    assert text_of(seen) == text_of(again) == text_of(after) == "pong and more"
-
-
-async def test_a_run_that_could_not_be_cancelled_does_not_block_the_next_one() -> None:
-    async with assistants() as bench:
-        bench.server.faults.add(method="POST", path=RUNS, run_status="requires_action")
-        bench.server.faults.add(method="POST", path="/threads/{t}/runs/{r}/cancel", status=500)
-        first = request(await bench.thread(), message(1, "ping"))
-        await bench.broken(first, BackendUnreachable)
-        after = await bench.run(request(first.backend_thread, message(2, "ping"), run="run-2"))
-    assert ended(after).status is RunStatus.COMPLETED
-
-
 async def test_a_call_that_could_not_be_answered_is_answered_when_it_is_taken_up_again() -> None:
     async with responses(patience=NO_PATIENCE) as bench:
         bench.server.faults.add(method="POST", path="/responses", run_status="requires_action")

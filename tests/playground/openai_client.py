@@ -14,6 +14,8 @@ from bot.playground.openai import LocalOpenAI, ScriptedBrain
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from openai.types.responses import Response
+
 MODEL = "gpt-6.1-terra"
 
 
@@ -40,6 +42,17 @@ async def running(**options: Any) -> AsyncIterator[Pair]:
         AsyncOpenAI(api_key="sk-local", base_url=server.url, max_retries=0) as client,
     ):
         yield Pair(server, client)
+
+
+def loose(of_the_sdk: object) -> Any:
+    """An object of the SDK without its unions: a test names the kind that it expects by the fields it reads."""
+    return of_the_sdk
+
+
+def citations(response: Response) -> list[Any]:
+    """All annotations of the response's texts."""
+    messages = [item for item in response.output if item.type == "message"]
+    return [each for message in messages for part in message.content for each in loose(part).annotations]
 
 
 @asynccontextmanager

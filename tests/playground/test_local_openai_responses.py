@@ -318,9 +318,13 @@ async def test_code_interpreter_call_is_an_output_item() -> None:
         bare: Any = {"type": "code_interpreter"}
         async with refused(400, code="missing_required_parameter", param="tools[0].container"):
             await pair.client.responses.create(model=MODEL, input="x", tools=[bare])
-        response = await pair.client.responses.create(
-            model=MODEL, input="x", tools=[{"type": "code_interpreter", "container": {"type": "auto"}}]
-        )
+        create = pair.client.responses.create
+        tool: Any = {"type": "code_interpreter", "container": {"type": "auto"}}
+        without = await create(model=MODEL, input="x", tools=[tool])
+        assert without.output[0].type == "code_interpreter_call"
+        assert without.output[0].outputs is None, "outputs are only there for who asks for them"
+        include: Any = ["code_interpreter_call.outputs"]
+        response = await create(model=MODEL, input="x", tools=[tool], include=include)
         call, message = response.output
         assert call.type == "code_interpreter_call"
         assert call.code == "print(1)"

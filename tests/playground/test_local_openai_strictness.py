@@ -400,7 +400,7 @@ async def test_state_file_carries_everything_over_a_restart(tmp_path: Path) -> N
         assert [event async for event in stream][-1].event == "thread.run.completed"
         conversation = await pair.client.conversations.create()
         response = await pair.client.responses.create(model=MODEL, input="x", conversation=conversation.id)
-        file = await pair.client.files.create(file=("a.txt", b"abc"), purpose="user_data")
+        file = await pair.client.files.create(file=("a.txt", b"abc"), purpose="evals")
         before = [message.text for message in pair.server.messages(thread)]
     async with running(state_file=state_file) as pair:
         assert [message.text for message in pair.server.messages(thread)] == before == ["ping", "pong and more"]

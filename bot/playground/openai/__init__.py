@@ -7,25 +7,58 @@ It is the playground's backend for whoever has no key, and the double that the t
         server.faults.add(method="POST", path="/threads/{t}/runs", status=500, when="after")
 
 It is strict where OpenAI is: headers, parameters and their limits, ids, locks, the order of events, expiry.
-`schemas` and `limits` hold what may be sent, `faults` what can be made to go wrong.
+`schemas` and `limits` hold what may be sent, `faults` what can be made to go wrong, `switches` what a test may set.
 """
 
-from bot.playground.openai.brain import Brain, CodeInterpreterCall, FunctionCall, Piece, Question, ScriptedBrain
+from bot.playground.openai.brain import (
+    Brain,
+    CodeInterpreterCall,
+    FileCitation,
+    FileLink,
+    FileSearch,
+    FoundPassage,
+    FunctionCall,
+    GeneratedImage,
+    MadeFile,
+    McpCall,
+    McpTools,
+    Piece,
+    Question,
+    Reasoning,
+    ScriptedBrain,
+    SeenFile,
+    UrlCitation,
+    WebSearch,
+)
 from bot.playground.openai.faults import Fault, Faults
 from bot.playground.openai.gateway import RecordedRequest
 from bot.playground.openai.offline import OfflineBrain
 from bot.playground.openai.server import LocalOpenAI
+from bot.playground.openai.switches import Switches
 
 __all__ = [
     "Brain",
     "CodeInterpreterCall",
     "Fault",
     "Faults",
+    "FileCitation",
+    "FileLink",
+    "FileSearch",
+    "FoundPassage",
     "FunctionCall",
+    "GeneratedImage",
     "LocalOpenAI",
+    "MadeFile",
+    "McpCall",
+    "McpTools",
     "OfflineBrain",
     "Piece",
     "Question",
+    "Reasoning",
     "RecordedRequest",
     "ScriptedBrain",
+    "SeenFile",
+    "Switches",
+    "UrlCitation",
+    "WebSearch",
 ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bot.playground.openai import schemas
 from bot.playground.openai.calls import Call, changes, page
 from bot.playground.openai.records import Assistant, Json, new_id
+from bot.playground.openai.vector_store_files import resolve_resources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +36,7 @@ class AssistantEndpoints:
         body = call.checked(schemas.ASSISTANT_CREATE)
         self._options.check_model(body["model"])
         fields = {name: value for name, value in body.items() if value is not None}
+        fields["tool_resources"] = resolve_resources(self._state, body.get("tool_resources"))
         assistant = Assistant(id=new_id("asst_"), created_at=self._state.now, **fields)
         self._state.assistants[assistant.id] = assistant
         return assistant.wire()
@@ -51,6 +53,8 @@ class AssistantEndpoints:
         body = call.checked(schemas.ASSISTANT_UPDATE)
         if body.get("model"):
             self._options.check_model(body["model"])
+        if body.get("tool_resources"):
+            body = {**body, "tool_resources": resolve_resources(self._state, body["tool_resources"])}
         updated = replace(assistant, **changes(body))
         self._state.assistants[assistant.id] = updated
         return updated.wire()
@@ -76,7 +80,8 @@ class ModelEndpoints:
         yield "GET", "/models/{model}", self.retrieve
 
     async def list(self, _call: Call) -> Json:
-        return {"object": "list", "data": [_model(name) for name in self._options.models]}
+        there = [name for name in self._options.models if name not in self._options.switches.retired]
+        return {"object": "list", "data": [_model(name) for name in there]}
 
     async def retrieve(self, call: Call) -> Json:
         self._options.check_model(call.path("model"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -12,17 +12,32 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenFile:
+    """An image or a file that the model was given. `message` is its message's place in `Question.messages`; None for
+    one that belongs to a tool. What was given by its URL has that for a name, and no size."""
+
+    name: str
+    media_type: str
+    size: int
+    kind: str
+    """image, file, or searched: what lies ready in a vector store."""
+    message: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """What a run is to answer.
 
     `messages` are (role, text) pairs, oldest first; the roles are user, assistant, system, developer, and tool for
-    the output of a function call. `instructions` include the run's additional instructions.
+    the output of a function call and for "approved" or "denied" of an MCP call. `instructions` include the run's
+    additional instructions.
     """
 
     instructions: str
     messages: tuple[tuple[str, str], ...]
     tools: tuple[str, ...]
     model: str
+    files: tuple[SeenFile, ...] = ()
 
     @property
     def last(self) -> str:
@@ -31,11 +46,119 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class MadeFile:
+    """A file that code made. An image is also shown by itself, as a plot is."""
+
+    name: str
+    content: bytes = field(repr=False)
+    media_type: str
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the API shows it as an image."""
+        return self.media_type in {"image/png", "image/jpeg", "image/gif", "image/webp"}
+
+
+@dataclass(frozen=True, slots=True)
 class CodeInterpreterCall:
-    """Code that the brain ran, and what the code printed."""
+    """Code that the brain ran, what the code printed, and the files that it left behind.
+
+    Whether the answer points to a file is for a `FileLink` to say: a file without one is made, but not cited.
+    """
 
     code: str
     logs: str
+    files: tuple[MadeFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileLink:
+    """A link in the answer to a file that code made: `[name](sandbox:/mnt/data/name)`, with its annotation.
+
+    With `text` False the file is cited without any text, as the Responses API does with a plot.
+    """
+
+    name: str
+    text: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPassage:
+    """What a search found in a file of one of the vector stores."""
+
+    filename: str
+    text: str
+    score: float = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class FileSearch:
+    """A search in the vector stores that the run was given."""
+
+    queries: tuple[str, ...]
+    passages: tuple[FoundPassage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileCitation:
+    """A file of a vector store, cited here. The Assistants API writes a mark into the text, such as 【4:0†a.pdf】."""
+
+    filename: str
+
+
+@dataclass(frozen=True, slots=True)
+class WebSearch:
+    """A search on the web, and the pages that it looked at."""
+
+    query: str
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UrlCitation:
+    """A web page, cited here: `([title](url))`, with its annotation."""
+
+    url: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedImage:
+    """An image that the brain made by itself, without code."""
+
+    content: bytes = field(repr=False)
+    prompt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """The brain thought. Its summary, in parts, is shown to who asked for one."""
+
+    summary: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class McpTools:
+    """The tools of an MCP server were listed, (name, description) each; with `error` that failed."""
+
+    server_label: str
+    tools: tuple[tuple[str, str], ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class McpCall:
+    """A call of an MCP server's tool, and what came of it; `arguments` is JSON.
+
+    Where the call needs an approval that it does not have yet, the response asks for it instead, and ends. Asked
+    again once it is approved, the brain makes the same call again.
+    """
+
+    server_label: str
+    name: str
+    arguments: str
+    output: str = ""
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +169,24 @@ class FunctionCall:
     arguments: str
 
 
-Piece = str | CodeInterpreterCall | FunctionCall
+Piece = (
+    str
+    | CodeInterpreterCall
+    | FileLink
+    | FileSearch
+    | FileCitation
+    | WebSearch
+    | UrlCitation
+    | GeneratedImage
+    | Reasoning
+    | McpTools
+    | McpCall
+    | FunctionCall
+)
 
 
 class Brain(Protocol):
-    """Answers questions piece by piece: text deltas, code that it ran, functions that it wants run."""
+    """Answers questions piece by piece: text deltas, tools that it used, functions that it wants run."""
 
     def answer(self, question: Question) -> AsyncIterator[Piece]:
         """The pieces of one answer, in order. After a `FunctionCall` no text may follow."""

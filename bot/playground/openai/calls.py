@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from bot.playground.openai import limits
+from bot.playground.openai import limits, schemas
 from bot.playground.openai.errors import bad_request, not_found
 from bot.playground.openai.events import Event
-from bot.playground.openai.parameters import Check, integer, one_of, shape, text
+from bot.playground.openai.parameters import Check, array, integer, one_of, shape, text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -54,8 +54,16 @@ class Call:
         given: dict[str, Any] = {}
         for name, value in self.request.query.items():
             given[name.removesuffix("[]")] = int(value) if _WHOLE.fullmatch(value) else value
+        self.include()
         shape(optional={"include": text(), **known})(given, "")
         return given
+
+    def include(self) -> frozenset[str]:
+        """What the query's `include` asks for besides the usual."""
+        query = self.request.query
+        asked = [*query.getall("include", ()), *query.getall("include[]", ())]
+        array(schemas.INCLUDABLE)(asked, "include")
+        return frozenset(asked)
 
 
 _CLEARED: Json = {"metadata": {}, "tools": [], "tool_resources": {}}
@@ -66,6 +74,13 @@ def changes(body: Json) -> Json:
     """The fields that an update sets."""
     set_to = {name: _CLEARED.get(name) if value is None else value for name, value in body.items()}
     return {name: value for name, value in set_to.items() if value is not None or name != "model"}
+
+
+def polled(body: Json, after_ms: int | None) -> Json | web.Response:
+    """The answer to somebody who polls; `after_ms` is when to ask again."""
+    if after_ms is None:
+        return body
+    return web.json_response(body, headers={"openai-poll-after-ms": str(after_ms)})
 
 
 def page(call: Call, objects: Mapping[str, Json], kind: str, *, backwards: bool = True, **filters: Check) -> Json:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from bot.playground.openai import schemas
 from bot.playground.openai.calls import Call, page
 from bot.playground.openai.errors import conversation_locked
-from bot.playground.openai.items import input_items, resolve
+from bot.playground.openai.items import input_items, resolve, shown
 from bot.playground.openai.records import Conversation, Json, new_id
+from bot.playground.openai.seen_files import check_items
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +39,7 @@ class ConversationEndpoints:
 
     async def create(self, call: Call) -> Json:
         body = call.checked(schemas.CONVERSATION_CREATE)
+        check_items(self._state, body.get("items") or (), "items")
         items = resolve(input_items(body.get("items")), self._known())
         conversation = Conversation(id=new_id("conv_"), created_at=self._state.now, metadata=body.get("metadata") or {})
         self._state.conversations[conversation.id] = conversation
@@ -62,16 +64,19 @@ class ConversationEndpoints:
     async def create_items(self, call: Call) -> Json:
         conversation = self._find_unlocked(call)
         body = call.checked(schemas.ITEMS_CREATE)
+        check_items(self._state, body["items"], "items")
         items = resolve(input_items(body["items"]), self._known())
         self._state.items[conversation.id] |= {item["id"]: item for item in items}
         ends = {"first_id": items[0]["id"], "last_id": items[-1]["id"]}
         return {"object": "list", "data": items, **ends, "has_more": False}
 
     async def list_items(self, call: Call) -> Json:
-        return page(call, self._state.items[self._find(call).id], "item", backwards=False)
+        include = call.include()
+        items = self._state.items[self._find(call).id].items()
+        return page(call, {key: shown(item, include) for key, item in items}, "item", backwards=False)
 
     async def retrieve_item(self, call: Call) -> Json:
-        return self._find_item(call)
+        return shown(self._find_item(call), call.include())
 
     async def delete_item(self, call: Call) -> Json:
         conversation = self._find_unlocked(call)

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from aiohttp import BodyPartReader, web
 
+from bot.playground.openai import limits
 from bot.playground.openai.calls import Call, page
-from bot.playground.openai.errors import bad_request
+from bot.playground.openai.errors import ApiError, bad_request
 from bot.playground.openai.parameters import missing, one_of, text
-from bot.playground.openai.records import File, Json, new_id
+from bot.playground.openai.records import File, Json, Upload, new_id
+from bot.playground.openai.vector_store_files import forget_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from bot.playground.openai.state import State
 
 _PURPOSE = one_of("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
+_KEPT = frozenset({"assistants", "user_data"})
+"""What was uploaded for a model to read is not given back; what a model made is, and what is to be shown."""
 
 
 class FileEndpoints:
@@ -36,19 +40,24 @@ class FileEndpoints:
         yield "DELETE", "/files/{file}", self.delete
 
     async def create(self, call: Call) -> Json:
-        purpose, filename, content = await _upload(call.request)
-        if purpose is None:
+        fields, upload = await read_form(call.request)
+        if "purpose" not in fields:
             raise missing("purpose")
-        if content is None:
+        if upload is None:
             raise missing("file")
-        _PURPOSE(purpose, "purpose")
+        _PURPOSE(fields["purpose"], "purpose")
+        if not upload.content:
+            raise bad_request("File is empty.", param="file")
+        if len(upload.content) > limits.FILE_BYTES:
+            raise ApiError(413, f"Maximum content size limit ({limits.FILE_BYTES}) exceeded.")
         file = File(
             id=new_id("file-"),
             created_at=self._state.now,
-            bytes=len(content),
-            filename=filename,
-            purpose=purpose,
-            content=base64.b64encode(content).decode(),
+            bytes=len(upload.content),
+            filename=upload.name,
+            purpose=fields["purpose"],
+            content=base64.b64encode(upload.content).decode(),
+            media_type=upload.media_type,
         )
         self._state.files[file.id] = file
         return file.wire()
@@ -62,26 +71,33 @@ class FileEndpoints:
         return self._find(call).wire()
 
     async def content(self, call: Call) -> web.Response:
-        return web.Response(body=base64.b64decode(self._find(call).content))
+        file = self._find(call)
+        if file.purpose in _KEPT:
+            raise bad_request(f"Not allowed to download files of purpose: {file.purpose}")
+        return web.Response(body=base64.b64decode(file.content))
 
     async def delete(self, call: Call) -> Json:
         file = self._find(call)
         del self._state.files[file.id]
+        forget_file(self._state, file.id)
         return {"id": file.id, "object": "file", "deleted": True}
 
     def _find(self, call: Call) -> File:
         return self._state.find(self._state.files, call.path("file"), "file")
 
 
-async def _upload(request: web.Request) -> tuple[str | None, str, bytes | None]:
-    """The `purpose`, file name and content of a multipart form."""
+async def read_form(request: web.Request) -> tuple[dict[str, str], Upload | None]:
+    """The fields of a multipart form, and its `file`."""
     if not request.content_type.startswith("multipart/"):
         raise bad_request("Files are uploaded as multipart/form-data.", code="unsupported_content_type")
-    purpose, filename, content = None, "file", None
+    fields: dict[str, str] = {}
+    upload = None
     async for part in await request.multipart():
-        if isinstance(part, BodyPartReader) and part.name == "purpose":
-            purpose = await part.text()
-        elif isinstance(part, BodyPartReader) and part.name == "file":
-            filename = part.filename or filename
-            content = bytes(await part.read())
-    return purpose, filename, content
+        if not isinstance(part, BodyPartReader) or part.name is None:
+            continue
+        if part.name == "file":
+            kind = part.headers.get("Content-Type", "application/octet-stream")
+            upload = Upload(part.filename or "file", kind, bytes(await part.read()))
+        else:
+            fields[part.name] = await part.text()
+    return fields, upload

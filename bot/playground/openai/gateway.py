@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from bot.playground.openai import limits
 from bot.playground.openai.calls import Call, Cut
 from bot.playground.openai.errors import ApiError, bad_request, invalid_url
 from bot.playground.openai.faults import Fault, Faults
@@ -28,6 +29,7 @@ PREFIX = "/v1"
 """Where the API starts: the end of every client's base URL."""
 
 _ASSISTANTS = ("/assistants", "/threads")
+_UPLOADS = ("/files", "/audio/transcriptions")
 _API_VERSION = "2020-10-01"
 _REQUESTS_KEPT = 10_000
 
@@ -79,7 +81,7 @@ class Gateway:
 
     def application(self) -> web.Application:
         """An application without routes."""
-        app = web.Application(middlewares=[self._pass], client_max_size=64 * 2**20)
+        app = web.Application(middlewares=[self._pass], client_max_size=limits.REQUEST_BYTES)
         app.on_response_prepare.append(self._prepare)
         return app
 
@@ -171,7 +173,7 @@ class Gateway:
                 "setting the header 'OpenAI-Beta: assistants=v2'.",
                 code="invalid_beta",
             )
-        is_upload = _path(request) == "/files"
+        is_upload = _path(request) in _UPLOADS
         if request.body_exists and not is_upload and request.content_type != "application/json":
             raise bad_request(
                 f"Unsupported content type: '{request.content_type}'. This API method only accepts "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -52,6 +53,23 @@ def _out_of_bounds(kind: str, path: str, how: str, bound: int, length: int, code
         code=code,
         param=path,
     )
+
+
+def pattern(expression: str) -> Check:
+    """A string that matches the regular expression."""
+    compiled = re.compile(expression)
+
+    def check(value: Any, path: str) -> None:
+        _require(str, "a string", value, path)
+        if compiled.search(value) is None:
+            raise bad_request(
+                f"Invalid '{path}': string does not match pattern. Expected a string that matches the pattern "
+                f"'{expression}'.",
+                code="invalid_value",
+                param=path,
+            )
+
+    return check
 
 
 def number(low: float, high: float) -> Check:
@@ -195,6 +213,22 @@ def missing(path: str) -> Exception:
 
 def metadata(value: Any, path: str) -> None:
     """Up to 16 strings under short keys."""
+    _pairs(value, path)
+    for key, entry in value.items():
+        text(limits.METADATA_VALUE)(entry, f"{path}.{key}")
+
+
+def attributes(value: Any, path: str) -> None:
+    """Up to 16 strings, numbers or booleans under short keys."""
+    _pairs(value, path)
+    for key, entry in value.items():
+        if isinstance(entry, str):
+            text(limits.METADATA_VALUE)(entry, f"{path}.{key}")
+        elif not isinstance(entry, bool | int | float):
+            _require(str, "a string", entry, f"{path}.{key}")
+
+
+def _pairs(value: Any, path: str) -> None:
     _require(dict, "an object", value, path)
     if len(value) > limits.METADATA_PAIRS:
         raise bad_request(
@@ -203,6 +237,5 @@ def metadata(value: Any, path: str) -> None:
             code="object_above_max_properties",
             param=path,
         )
-    for key, entry in value.items():
+    for key in value:
         text(limits.METADATA_KEY)(key, path)
-        text(limits.METADATA_VALUE)(entry, f"{path}.{key}")

@@ -7,6 +7,8 @@ import string
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, TypeAlias
 
+from bot.playground.openai import limits
+
 Json: TypeAlias = dict[str, Any]
 
 ACTIVE_RUN = frozenset({"queued", "in_progress", "requires_action", "cancelling"})
@@ -18,6 +20,15 @@ _ALPHABET = string.ascii_letters + string.digits
 def new_id(prefix: str) -> str:
     """An id as OpenAI makes them: the kind, and 24 random characters."""
     return prefix + "".join(secrets.choice(_ALPHABET) for _ in range(24))
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """The file of a form."""
+
+    name: str
+    media_type: str
+    content: bytes
 
 
 class Record:
@@ -214,11 +225,92 @@ class File(Record):
     """https://developers.openai.com/api/reference, "The file object"; `content` is base64, and not shown."""
 
     object: ClassVar[str] = "file"
-    private: ClassVar[frozenset[str]] = frozenset({"content"})
+    private: ClassVar[frozenset[str]] = frozenset({"content", "media_type"})
     id: str
     created_at: int
     bytes: int
     filename: str
     purpose: str
     content: str
+    media_type: str = ""
     status: str = "processed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Container(Record):
+    """https://developers.openai.com/api/reference, "The container object"."""
+
+    object: ClassVar[str] = "container"
+    id: str
+    created_at: int
+    last_active_at: int
+    name: str
+    status: str = "running"
+    expires_after: Json = field(
+        default_factory=lambda: {"anchor": "last_active_at", "minutes": limits.CONTAINER_IDLE_MINUTES}
+    )
+    memory_limit: str = "1g"
+    network_policy: Json | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerFile(Record):
+    """https://developers.openai.com/api/reference, "The container file object"; `content` is base64, and not shown."""
+
+    object: ClassVar[str] = "container.file"
+    private: ClassVar[frozenset[str]] = frozenset({"content"})
+    id: str
+    container_id: str
+    created_at: int
+    bytes: int
+    path: str
+    source: str
+    content: str
+
+    @property
+    def name(self) -> str:
+        """The file's name, without its folder."""
+        return self.path.rpartition("/")[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VectorStore(Record):
+    """https://developers.openai.com/api/reference, "The vector store object", but for what follows from its files."""
+
+    object: ClassVar[str] = "vector_store"
+    id: str
+    created_at: int
+    last_active_at: int
+    name: str = ""
+    description: str | None = None
+    expires_after: Json | None = None
+    metadata: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VectorStoreFile(Record):
+    """https://developers.openai.com/api/reference, "The vector store file object"; its id is the file's."""
+
+    object: ClassVar[str] = "vector_store.file"
+    private: ClassVar[frozenset[str]] = frozenset({"batch"})
+    id: str
+    vector_store_id: str
+    created_at: int
+    status: str = "in_progress"
+    last_error: Json | None = None
+    usage_bytes: int = 0
+    attributes: Json = field(default_factory=dict)
+    chunking_strategy: Json = field(default_factory=dict)
+    batch: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileBatch(Record):
+    """https://developers.openai.com/api/reference, "The vector store files batch object"; its files know it."""
+
+    object: ClassVar[str] = "vector_store.files_batch"
+    private: ClassVar[frozenset[str]] = frozenset({"cancelled"})
+    id: str
+    created_at: int
+    vector_store_id: str
+    cancelled: bool = False

@@ -9,13 +9,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from bot.playground.openai import limits
-from bot.playground.openai.brain import Brain, CodeInterpreterCall, FunctionCall, Piece, Question
+from bot.playground.openai.brain import Brain, FunctionCall, McpCall, Piece, Question
 from bot.playground.openai.events import EventLog
 from bot.playground.openai.response_output import ResponseOutput
+from bot.playground.openai.response_pieces import PieceWriter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
 
+    from bot.playground.openai.calls import Call
     from bot.playground.openai.faults import Fault
     from bot.playground.openai.records import Json, Response
     from bot.playground.openai.state import Options, State
@@ -33,17 +35,20 @@ class ResponseExecution:
         brain: Brain,
         response: Response,
         question: Question,
-        fault: Fault | None,
+        heard: Sequence[Json],
+        call: Call,
     ) -> None:
+        """`heard` are the items behind the question; `call` asked for the response."""
         self._state = state
         self._options = options
         self._brain = brain
         self._id = response.id
         self._question = question
-        self._fault = fault
+        self._fault = call.fault
         self._task: asyncio.Task[None] | None = None
         self.log = EventLog()
-        self._output = ResponseOutput(state, response.id, self.log)
+        self._output = ResponseOutput(state, response.id, self.log, frozenset(call.body.get("include") or ()))
+        self._pieces = PieceWriter(state, response, self._output, heard)
 
     @property
     def response(self) -> Response:
@@ -86,18 +91,12 @@ class ResponseExecution:
         answer = cast("AsyncGenerator[Piece]", self._brain.answer(self._question))
         async with aclosing(answer) as pieces:
             async for piece in pieces:
-                self._write(piece)
+                if self._pieces.waiting and not isinstance(piece, McpCall):
+                    break
+                self._pieces.write(piece)
                 await asyncio.sleep(self._options.token_delay)
                 if self._overlong:
                     break
-
-    def _write(self, piece: Piece) -> None:
-        if isinstance(piece, str):
-            self._output.write(piece)
-        elif isinstance(piece, CodeInterpreterCall):
-            self._output.run_code(piece)
-        else:
-            self._output.ask(piece)
 
     @property
     def _overlong(self) -> bool:
@@ -109,7 +108,7 @@ class ResponseExecution:
         if self._overlong:
             self._end("incomplete", incomplete_details={"reason": "max_output_tokens"})
         elif forced == "requires_action":
-            self._output.ask(FunctionCall("unknown_function", "{}"))
+            self._pieces.write(FunctionCall("unknown_function", "{}"))
             self._end("completed")
         elif forced is not None:
             self._end_by_fault(cast("Fault", self._fault))
@@ -148,12 +147,14 @@ class ResponseExecution:
 
     def _usage(self) -> Json:
         asked = len(self._question.instructions) + sum(len(each) for _, each in self._question.messages)
-        tokens = [size // limits.CHARACTERS_PER_TOKEN + 1 for size in (asked, self._output.characters)]
+        thought = self._pieces.thought_characters
+        written = self._output.characters + thought
+        tokens = [size // limits.CHARACTERS_PER_TOKEN + 1 for size in (asked, written)]
         return {
             "input_tokens": tokens[0],
             "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
             "output_tokens": tokens[1],
-            "output_tokens_details": {"reasoning_tokens": 0},
+            "output_tokens_details": {"reasoning_tokens": thought // limits.CHARACTERS_PER_TOKEN},
             "total_tokens": sum(tokens),
         }
 

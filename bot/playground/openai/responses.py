@@ -12,16 +12,30 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bot.playground.openai import limits, schemas
-from bot.playground.openai.brain import Brain, Question
+from bot.playground.openai.brain import Brain, Question, SeenFile
 from bot.playground.openai.calls import Call, page, stream
+from bot.playground.openai.containers import check_container
 from bot.playground.openai.errors import ApiError, bad_request, conversation_locked
-from bot.playground.openai.items import check_calls, input_items, resolve, said, size
+from bot.playground.openai.items import (
+    check_calls,
+    check_repeats,
+    input_items,
+    resolve,
+    said,
+    shown,
+    shown_response,
+    size,
+)
+from bot.playground.openai.mcp_approvals import check_approvals
 from bot.playground.openai.parameters import integer, missing, one_of
 from bot.playground.openai.records import Json, Response, new_id
 from bot.playground.openai.response_execution import ResponseExecution
+from bot.playground.openai.seen_files import check_items, seen_in, seen_in_containers
+from bot.playground.openai.tool_schemas import check_choice
+from bot.playground.openai.vector_store_files import check_stores, seen_in_stores, stores_of_tools
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from aiohttp import web
 
@@ -62,9 +76,12 @@ class ResponseEndpoints:
         self._check(body)
         response = self._new_response(body)
         history = self._history(response)
+        check_repeats(body.get("input"), history)
         check_calls([*history, *response.input])
+        check_approvals([*history, *response.input])
+        self._check_thoughts(response.input)
         heard = self._fit(response, history)
-        execution = self._start(response, self._question(response, heard), call)
+        execution = self._start(response, heard, call)
         return await self._answer(call, execution)
 
     async def retrieve(self, call: Call) -> Json | web.StreamResponse:
@@ -73,7 +90,7 @@ class ResponseEndpoints:
             stream=one_of("true", "false"), starting_after=integer(0), include_obfuscation=one_of("true", "false")
         )
         if query.get("stream") != "true":
-            return response.wire()
+            return shown_response(response, call.include())
         execution = self._resumable(response)
         return await stream(call, execution.log.follow(query.get("starting_after", -1) + 1))
 
@@ -92,10 +109,12 @@ class ResponseEndpoints:
             self._executions[response.id].cancel()
         elif response.status != "cancelled":
             raise bad_request(f"Cannot cancel a {response.status} response.")
-        return self._state.responses[response.id].wire()
+        return shown_response(self._state.responses[response.id], frozenset())
 
     async def list_input(self, call: Call) -> Json:
-        return page(call, {item["id"]: item for item in self._find(call).input}, "item", backwards=False)
+        include = call.include()
+        items = {item["id"]: shown(item, include) for item in self._find(call).input}
+        return page(call, items, "item", backwards=False)
 
     def forget_finished(self) -> None:
         """Forgets how responses were made that nobody can stream again."""
@@ -112,6 +131,11 @@ class ResponseEndpoints:
 
     def _check(self, body: Json) -> None:
         self._options.check_model(body["model"])
+        self._options.switches.check_load(body["model"])
+        check_choice(body.get("tool_choice"), body.get("tools") or [])
+        check_container(self._state, body.get("tools") or ())
+        check_stores(self._state, body.get("tools") or ())
+        check_items(self._state, body["input"] if isinstance(body.get("input"), list) else (), "input")
         if body.get("conversation") and body.get("previous_response_id"):
             raise bad_request(
                 "Mutually exclusive parameters: 'conversation' and 'previous_response_id'. "
@@ -130,6 +154,18 @@ class ResponseEndpoints:
             raise bad_request("Background mode is not supported.", "unsupported_parameter", "background")
         if body.get("store") is False:
             raise bad_request("Background responses require 'store' to be true.", param="background")
+
+    def _check_thoughts(self, items: Iterable[Json]) -> None:
+        """Refuses a thought that is neither kept here nor sent along whole, in its encrypted form."""
+        kept = self._known()
+        for item in items:
+            if item["type"] == "reasoning" and not item.get("encrypted_content") and item["id"] not in kept:
+                raise ApiError(
+                    404,
+                    f"Item with id '{item['id']}' not found. Items are not persisted when `store` is set to false. "
+                    "Try again with `store` set to true, or remove this item from your input.",
+                    param="input",
+                )
 
     def _new_response(self, body: Json) -> Response:
         fields: dict[str, Any] = {name: body[name] for name in _COPIED if body.get(name) is not None}
@@ -155,7 +191,8 @@ class ResponseEndpoints:
 
     def _known(self) -> dict[str, Json]:
         stored = {key: item for items in self._state.items.values() for key, item in items.items()}
-        made = (item for each in self._state.responses.values() for item in (*each.input, *each.output))
+        kept = (each for each in self._state.responses.values() if each.store)
+        made = (item for each in kept for item in (*each.input, *each.output))
         return stored | {item["id"]: item for item in made}
 
     def _history(self, response: Response) -> list[Json]:
@@ -199,13 +236,22 @@ class ResponseEndpoints:
         return items
 
     def _question(self, response: Response, heard: Sequence[Json]) -> Question:
-        messages = tuple(pair for pair in map(said, heard) if pair is not None)
+        messages: list[tuple[str, str]] = []
+        files: list[SeenFile] = []
+        for item in heard:
+            pair = said(item)
+            if pair is not None:
+                files += seen_in(self._state, item, len(messages))
+                messages.append(pair)
+        files += seen_in_containers(self._state, response.tools)
+        files += seen_in_stores(self._state, stores_of_tools(response.tools))
         tools = tuple(str(tool.get("name") or tool["type"]) for tool in response.tools)
-        return Question(response.instructions or "", messages, tools, response.model)
+        return Question(response.instructions or "", tuple(messages), tools, response.model, tuple(files))
 
-    def _start(self, response: Response, question: Question, call: Call) -> ResponseExecution:
+    def _start(self, response: Response, heard: Sequence[Json], call: Call) -> ResponseExecution:
         self._state.responses[response.id] = response
-        execution = ResponseExecution(self._state, self._options, self._brain, response, question, call.fault)
+        question = self._question(response, heard)
+        execution = ResponseExecution(self._state, self._options, self._brain, response, question, heard, call)
         self._executions[response.id] = execution
         if call.body.get("stream"):
             self._streamed.add(response.id)
@@ -215,13 +261,14 @@ class ResponseEndpoints:
     async def _answer(self, call: Call, execution: ResponseExecution) -> Json | web.StreamResponse:
         streamed = call.body.get("stream") and self._options.streaming is True
         background = execution.response.background
+        include = frozenset(call.body.get("include") or ())
         if background and not streamed:
-            return execution.response.wire()
+            return shown_response(execution.response, include)
         try:
             if streamed and not call.lost:
                 return await stream(call, execution.log.follow())
             await execution.log.ended()
-            return execution.response.wire()
+            return shown_response(execution.response, include)
         finally:
             # Reached with a response still under way only when the client went away.
             if not background and not self._options.foreground_survives_disconnect:

@@ -9,12 +9,25 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from bot.playground.openai import limits
-from bot.playground.openai.brain import Brain, CodeInterpreterCall, FunctionCall, Piece, Question
+from bot.playground.openai.brain import (
+    Brain,
+    CodeInterpreterCall,
+    FileCitation,
+    FileLink,
+    FileSearch,
+    FunctionCall,
+    Piece,
+    Question,
+    Reasoning,
+)
+from bot.playground.openai.errors import ApiError
 from bot.playground.openai.events import Event, EventLog
 from bot.playground.openai.run_output import RunOutput
+from bot.playground.openai.seen_files import seen_in_message
+from bot.playground.openai.vector_store_files import seen_in_stores, stores_of_resources
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Iterator
 
     from bot.playground.openai.faults import Fault
     from bot.playground.openai.records import Json, Run
@@ -29,7 +42,17 @@ _REASONS = {"cancelled": "run_cancelled", "expired": "run_expired", "failed": "r
 class RunExecution:
     """Asks the brain, writes the run's output and moves the run through its states."""
 
-    def __init__(self, state: State, options: Options, brain: Brain, run: Run, fault: Fault | None = None) -> None:
+    def __init__(
+        self,
+        state: State,
+        options: Options,
+        brain: Brain,
+        run: Run,
+        fault: Fault | None = None,
+        *,
+        include: bool = False,
+    ) -> None:
+        """`include` says whether the stream holds what a search found, word for word."""
         self._state = state
         self._options = options
         self._brain = brain
@@ -38,7 +61,7 @@ class RunExecution:
         self._outputs: list[str] = []
         self._task: asyncio.Task[None] | None = None
         self.log = EventLog()
-        self._output = RunOutput(state, run, self.log)
+        self._output = RunOutput(state, run, self.log, include=include)
 
     @property
     def run(self) -> Run:
@@ -92,8 +115,13 @@ class RunExecution:
     async def _perform(self) -> None:
         try:
             self._move("in_progress", started_at=self.run.started_at or self._state.now)
+            self._options.switches.check_load(self.run.model)
             calls = await self._answer()
             self._conclude(calls)
+        except ApiError as error:
+            # A run waits for its model, so it is the run that fails, not the request for it.
+            code = "rate_limit_exceeded" if error.status == 429 else "server_error"
+            self._end("failed", last_error={"code": code, "message": error.message})
         except Exception as error:
             # Whatever a brain raises is a failed run to the client, as a model's failure is.
             logger.exception("the brain failed on %s", self._id)
@@ -113,11 +141,22 @@ class RunExecution:
                     break
         return calls
 
-    def _write(self, piece: str | CodeInterpreterCall) -> None:
-        if isinstance(piece, CodeInterpreterCall):
-            self._output.run_code(piece)
-        else:
-            self._output.write(piece)
+    def _write(self, piece: Piece) -> None:
+        match piece:
+            case str():
+                self._output.write(piece)
+            case CodeInterpreterCall():
+                self._output.run_code(piece)
+            case FileLink():
+                self._output.link(piece)
+            case FileSearch():
+                self._output.search(piece)
+            case FileCitation():
+                self._output.cite_file(piece)
+            case Reasoning():
+                pass  # The Assistants API never shows what a model thought.
+            case _:
+                raise TypeError(f"the Assistants API has no {type(piece).__name__}")
 
     @property
     def _overlong(self) -> bool:
@@ -156,7 +195,7 @@ class RunExecution:
         if not self.run.active:
             return
         if status == "completed":
-            self._output.close()
+            self._output.finish()
         else:
             self._output.abort(status, _REASONS.get(status, "max_tokens"))
         if status in {"completed", "failed", "cancelled"}:
@@ -192,10 +231,17 @@ class RunExecution:
 
     def _question(self) -> Question:
         run = self.run
-        thread = self._state.messages[run.thread_id].values()
-        said = [(each.role, each.text) for each in thread]
+        thread = list(self._state.messages[run.thread_id].values())
         if run.truncation_strategy["type"] == "last_messages":
-            said = said[-run.truncation_strategy["last_messages"] :]
+            thread = thread[-run.truncation_strategy["last_messages"] :]
+        files = [file for index, each in enumerate(thread) for file in seen_in_message(self._state, each, index)]
+        files += seen_in_stores(self._state, self._stores())
+        said = [(each.role, each.text) for each in thread]
         said += [("tool", output) for output in self._outputs]
         tools = tuple(tool["function"]["name"] if "function" in tool else tool["type"] for tool in run.tools)
-        return Question(run.instructions, tuple(said), tools, run.model)
+        return Question(run.instructions, tuple(said), tools, run.model, tuple(files))
+
+    def _stores(self) -> Iterator[str]:
+        assistant = self._state.assistants.get(self.run.assistant_id)
+        own = None if assistant is None else assistant.tool_resources
+        return stores_of_resources(own, self._state.threads[self.run.thread_id].tool_resources)

@@ -6,18 +6,20 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
-
 from bot.playground.openai import schemas
-from bot.playground.openai.calls import Call, changes, page, stream
+from bot.playground.openai.calls import Call, changes, page, polled, stream
 from bot.playground.openai.errors import bad_request
 from bot.playground.openai.events import Event, EventLog
+from bot.playground.openai.parameters import array, one_of
 from bot.playground.openai.records import Json, Run, Thread, new_id
 from bot.playground.openai.run_execution import RunExecution
-from bot.playground.openai.threads import ThreadEndpoints, new_message
+from bot.playground.openai.run_output import FOUND_CONTENT, shown_step
+from bot.playground.openai.threads import ThreadEndpoints, attach, new_message
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+    from aiohttp import web
 
     from bot.playground.openai.brain import Brain
     from bot.playground.openai.records import Assistant
@@ -64,13 +66,17 @@ class RunEndpoints:
         run = self._new_run(thread, body)
         messages = [new_message(self._state, thread.id, each) for each in body.get("additional_messages") or ()]
         self._state.messages[thread.id] |= {each.id: each for each in messages}
+        for message in messages:
+            attach(self._state, message)
         return await self._answer(call, self._start(run, call))
 
     async def create_with_thread(self, call: Call) -> Json | web.StreamResponse:
         body = call.checked(schemas.THREAD_AND_RUN)
         # The run is made for a thread that is not kept yet: a refused run leaves no thread behind.
         draft = self._new_run(Thread(id="", created_at=0), body)
-        thread = self._threads.make(body.get("thread") or {})
+        given = body.get("thread") or {}
+        resources = (given.get("tool_resources") or {}) | (body.get("tool_resources") or {})
+        thread = self._threads.make({**given, "tool_resources": resources})
         execution = self._start(replace(draft, thread_id=thread.id), call)
         return await self._answer(call, execution, thread)
 
@@ -80,10 +86,7 @@ class RunEndpoints:
         return page(call, {key: run.wire() for key, run in runs if run.thread_id == thread.id}, "run")
 
     async def retrieve(self, call: Call) -> Json | web.Response:
-        run = self._find(call)
-        if self._options.poll_after_ms is None:
-            return run.wire()
-        return web.json_response(run.wire(), headers={"openai-poll-after-ms": str(self._options.poll_after_ms)})
+        return polled(self._find(call).wire(), self._options.poll_after_ms)
 
     async def update(self, call: Call) -> Json:
         run = replace(self._find(call), **changes(call.checked(schemas.RUN_UPDATE)))
@@ -115,11 +118,12 @@ class RunEndpoints:
 
     async def list_steps(self, call: Call) -> Json:
         steps = self._state.steps[self._find(call).id]
-        return page(call, {key: step.wire() for key, step in steps.items()}, "run step")
+        include = _step_include(call)
+        return page(call, {key: shown_step(step, include) for key, step in steps.items()}, "run step")
 
     async def retrieve_step(self, call: Call) -> Json:
         steps = self._state.steps[self._find(call).id]
-        return self._state.find(steps, call.path("step"), "run step").wire()
+        return shown_step(self._state.find(steps, call.path("step"), "run step"), _step_include(call))
 
     def expire_overdue(self) -> None:
         """Ends the runs whose time is over, and forgets how the finished ones were made."""
@@ -160,7 +164,8 @@ class RunEndpoints:
     def _start(self, run: Run, call: Call) -> RunExecution:
         self._state.runs[run.id] = run
         self._state.steps[run.id] = {}
-        execution = RunExecution(self._state, self._options, self._brain, run, call.fault)
+        include = _step_include(call)
+        execution = RunExecution(self._state, self._options, self._brain, run, call.fault, include=include)
         self._executions[run.id] = execution
         execution.start()
         # Somebody who only follows the stream makes no request at which the run could be found overdue.
@@ -179,6 +184,13 @@ class RunEndpoints:
         thread = self._state.find(self._state.threads, call.path("thread"), "thread")
         runs = {key: run for key, run in self._state.runs.items() if run.thread_id == thread.id}
         return self._state.find(runs, call.path("run"), "run")
+
+
+def _step_include(call: Call) -> bool:
+    """Whether the query asks for what a file search found, word for word."""
+    asked = call.request.query.getall("include[]", call.request.query.getall("include", []))
+    array(one_of(FOUND_CONTENT))(list(asked), "include")
+    return bool(asked)
 
 
 async def _preceded(thread: Thread | None, log: EventLog) -> AsyncIterator[Event]:

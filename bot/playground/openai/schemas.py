@@ -2,43 +2,72 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from bot.playground.openai import limits
+from bot.playground.openai.errors import bad_request
 from bot.playground.openai.parameters import (
     anything,
     array,
+    attributes,
     boolean,
     either,
     integer,
     mapping,
     metadata,
+    nullable,
     number,
     one_of,
     shape,
     tagged,
     text,
 )
+from bot.playground.openai.tool_schemas import (
+    ASSISTANT_TOOL,
+    MEMORY_LIMIT,
+    NETWORK_POLICY,
+    RESPONSE_TOOL,
+    RESPONSE_TOOL_CHOICE,
+)
+
+if TYPE_CHECKING:
+    from bot.playground.openai.parameters import Check
 
 EFFORT = one_of("none", "minimal", "low", "medium", "high", "xhigh", "max")
 RESPONSE_FORMAT = either(one_of("auto"), mapping)
 
 # --- Assistants, threads, messages -----------------------------------------------------------------------------------
 
-FUNCTION = shape({"name": text(64, 1)}, {"description": text(1024), "parameters": mapping, "strict": boolean})
-TOOL = tagged(
+TOOLS = array(ASSISTANT_TOOL, limits.TOOLS)
+_CHUNKING = tagged(
     {
-        "code_interpreter": shape({"type": text()}),
-        "file_search": shape({"type": text()}, {"file_search": mapping}),
-        "function": shape({"type": text(), "function": FUNCTION}),
+        "auto": shape({"type": text()}),
+        "static": shape(
+            {
+                "type": text(),
+                "static": shape(
+                    {"max_chunk_size_tokens": integer(100, 4096), "chunk_overlap_tokens": integer(0, 2048)}
+                ),
+            }
+        ),
     }
 )
-TOOLS = array(TOOL, limits.TOOLS)
 TOOL_RESOURCES = shape(
     optional={
         "code_interpreter": shape(optional={"file_ids": array(text(), limits.CODE_INTERPRETER_FILES)}),
         "file_search": shape(
             optional={
                 "vector_store_ids": array(text(), limits.VECTOR_STORES),
-                "vector_stores": array(mapping, limits.VECTOR_STORES),
+                "vector_stores": array(
+                    shape(
+                        optional={
+                            "file_ids": array(text(), limits.VECTOR_STORE_FILES),
+                            "chunking_strategy": _CHUNKING,
+                            "metadata": metadata,
+                        }
+                    ),
+                    limits.VECTOR_STORES,
+                ),
             }
         ),
     }
@@ -59,7 +88,8 @@ _ASSISTANT = {
 ASSISTANT_CREATE = shape({"model": text()}, _ASSISTANT)
 ASSISTANT_UPDATE = shape(optional={"model": text(), **_ASSISTANT})
 
-ATTACHMENTS = array(shape({"file_id": text()}, {"tools": array(mapping)}))
+_ATTACHMENT_TOOL = tagged(dict.fromkeys(("code_interpreter", "file_search"), shape({"type": text()})))
+ATTACHMENTS = array(shape({"file_id": text()}, {"tools": array(_ATTACHMENT_TOOL)}))
 IMAGE_DETAIL = one_of("auto", "low", "high")
 MESSAGE_BLOCK = tagged(
     {
@@ -118,6 +148,43 @@ TOOL_OUTPUTS = shape(
     {"stream": boolean},
 )
 
+INCLUDABLE = one_of(
+    "file_search_call.results",
+    "web_search_call.results",
+    "web_search_call.action.sources",
+    "message.input_image.image_url",
+    "computer_call_output.output.image_url",
+    "code_interpreter_call.outputs",
+    "reasoning.encrypted_content",
+    "message.output_text.logprobs",
+)
+"""What `include` may hold: reference, "Create a model response"."""
+
+# --- Vector stores ---------------------------------------------------------------------------------------------------
+
+_EXPIRES = shape({"anchor": one_of("last_active_at"), "days": integer(1, 365)})
+VECTOR_STORE_CREATE = shape(
+    optional={
+        "name": text(),
+        "description": text(),
+        "file_ids": array(text(), limits.VECTOR_STORE_FILES),
+        "chunking_strategy": _CHUNKING,
+        "expires_after": _EXPIRES,
+        "metadata": metadata,
+    }
+)
+VECTOR_STORE_UPDATE = shape(optional={"name": text(), "expires_after": _EXPIRES, "metadata": metadata})
+_FILE_FIELDS = {"attributes": attributes, "chunking_strategy": _CHUNKING}
+VECTOR_STORE_FILE_CREATE = shape({"file_id": text()}, _FILE_FIELDS)
+VECTOR_STORE_FILE_UPDATE = shape({"attributes": nullable(attributes)})
+FILE_BATCH_CREATE = shape(
+    optional={
+        "file_ids": array(text(), limits.BATCH_FILES, minimum=1),
+        "files": array(shape({"file_id": text()}, _FILE_FIELDS), limits.BATCH_FILES, minimum=1),
+        **_FILE_FIELDS,
+    }
+)
+
 # --- Conversations and responses -------------------------------------------------------------------------------------
 
 INPUT_PART = tagged(
@@ -125,7 +192,12 @@ INPUT_PART = tagged(
         "input_text": shape({"type": text(), "text": text(limits.INPUT_TEXT)}, {"prompt_cache_breakpoint": anything}),
         "input_image": shape(
             {"type": text()},
-            {"image_url": text(), "file_id": text(), "detail": text(), "prompt_cache_breakpoint": anything},
+            {
+                "image_url": text(),
+                "file_id": text(),
+                "detail": one_of("low", "high", "auto", "original"),
+                "prompt_cache_breakpoint": anything,
+            },
         ),
         "input_file": shape(
             {"type": text()},
@@ -146,14 +218,25 @@ INPUT_PART = tagged(
     }
 )
 _OUTPUT = either(text(limits.INPUT_TEXT), array(INPUT_PART))
-_ID = {"id": text(), "status": text()}
+
+
+def _id(prefix: str) -> Check:
+    def check(value: Any, path: str) -> None:
+        text()(value, path)
+        if not value.startswith(prefix):
+            message = f"Invalid '{path}': '{value}'. Expected an ID that begins with '{prefix}'."
+            raise bad_request(message, code="invalid_value", param=path)
+
+    return check
+
+
+_STATUS = {"status": text()}
 
 _OPAQUE_ITEMS = (
     "additional_tools", "apply_patch_call", "apply_patch_call_output", "compaction", "compaction_trigger",
     "computer_call", "computer_call_output", "configuration_update", "custom_tool_call", "custom_tool_call_output",
-    "file_search_call", "image_generation_call", "local_shell_call", "local_shell_call_output", "mcp_call",
-    "mcp_list_tools", "mcp_approval_request", "program", "program_output", "shell_call", "shell_call_output",
-    "tool_search_call", "tool_search_output", "web_search_call",
+    "local_shell_call", "local_shell_call_output", "program", "program_output", "shell_call", "shell_call_output",
+    "tool_search_call", "tool_search_output",
 )  # fmt: skip
 """Items that no brain of ours makes: their fields are not looked at."""
 
@@ -164,22 +247,43 @@ ITEM = tagged(
                 "role": one_of("user", "assistant", "system", "developer"),
                 "content": either(text(limits.INPUT_TEXT), array(INPUT_PART, minimum=1)),
             },
-            {"type": text(), "phase": one_of("commentary", "final_answer"), **_ID},
+            {"type": text(), "phase": one_of("commentary", "final_answer"), "id": _id("msg"), **_STATUS},
         ),
         "function_call": shape(
             {"type": text(), "call_id": text(64, 1), "name": text(128, 1), "arguments": text()},
-            {"namespace": text(), "caller": mapping, "async": boolean, **_ID},
+            {"namespace": text(), "caller": mapping, "async": boolean, "id": _id("fc"), **_STATUS},
         ),
         "function_call_output": shape(
-            {"type": text(), "call_id": text(64, 1), "output": _OUTPUT}, {"caller": mapping, **_ID}
+            {"type": text(), "call_id": text(64, 1), "output": _OUTPUT}, {"caller": mapping, "id": _id("fc"), **_STATUS}
         ),
         "reasoning": shape(
             {"type": text(), "summary": array(mapping)},
-            {"content": array(mapping), "encrypted_content": text(), **_ID},
+            {"content": array(mapping), "encrypted_content": text(), "id": _id("rs"), **_STATUS},
         ),
         "code_interpreter_call": shape(
-            {"type": text(), "id": text(), "container_id": text()},
+            {"type": text(), "id": _id("ci"), "container_id": text()},
             {"code": text(), "outputs": array(mapping), "status": text()},
+        ),
+        "file_search_call": shape(
+            {"type": text(), "id": _id("fs"), "queries": array(text()), "status": text()}, {"results": array(mapping)}
+        ),
+        "web_search_call": shape({"type": text(), "id": _id("ws"), "status": text(), "action": mapping}),
+        "image_generation_call": shape(
+            {"type": text(), "id": _id("ig"), "status": text()},
+            {
+                "result": text(),
+                **dict.fromkeys(("action", "background", "output_format", "quality", "revised_prompt", "size"), text()),
+            },
+        ),
+        "mcp_list_tools": shape(
+            {"type": text(), "id": _id("mcpl"), "server_label": text(), "tools": array(mapping)}, {"error": text()}
+        ),
+        "mcp_approval_request": shape(
+            {"type": text(), "id": _id("mcpr"), "server_label": text(), "name": text(), "arguments": text()}
+        ),
+        "mcp_call": shape(
+            {"type": text(), "id": _id("mcp"), "server_label": text(), "name": text(), "arguments": text()},
+            {"approval_request_id": text(), "error": mapping, "output": text(), **_STATUS},
         ),
         "mcp_approval_response": shape(
             {"type": text(), "approval_request_id": text(), "approve": boolean},
@@ -193,51 +297,18 @@ ITEM = tagged(
 ITEMS = array(ITEM, limits.ITEMS_PER_CALL)
 CONVERSATION_CREATE = shape(optional={"items": ITEMS, "metadata": metadata})
 CONVERSATION_UPDATE = shape({"metadata": metadata})
-ITEMS_CREATE = shape({"items": array(ITEM, limits.ITEMS_PER_CALL, minimum=1)}, {"include": array(text())})
+ITEMS_CREATE = shape({"items": array(ITEM, limits.ITEMS_PER_CALL, minimum=1)}, {"include": array(INCLUDABLE)})
 
-_OPAQUE_TOOLS = (
-    "apply_patch", "computer", "computer_use_preview", "custom", "image_generation", "local_shell", "mcp",
-    "namespace", "programmatic_tool_calling", "shell", "tool_search", "web_search", "web_search_2025_08_26",
-    "web_search_preview", "web_search_preview_2025_03_11",
-)  # fmt: skip
-RESPONSE_TOOL = tagged(
+CONTAINER_CREATE = shape(
+    {"name": text()},
     {
-        "function": shape(
-            {"type": text(), "name": text(128, 1)},
-            {
-                "description": text(),
-                "parameters": mapping,
-                "strict": boolean,
-                "defer_loading": boolean,
-                "async": boolean,
-                "allowed_callers": array(text()),
-                "output_schema": mapping,
-            },
-        ),
-        "file_search": shape(
-            {"type": text(), "vector_store_ids": array(text(), minimum=1)},
-            {"filters": mapping, "max_num_results": integer(1, 50), "ranking_options": mapping},
-        ),
-        "code_interpreter": shape(
-            {
-                "type": text(),
-                "container": either(
-                    text(minimum=1),
-                    shape(
-                        {"type": one_of("auto")},
-                        {
-                            "file_ids": array(text(), 50),
-                            "memory_limit": one_of("1g", "4g", "16g", "64g"),
-                            "network_policy": mapping,
-                        },
-                    ),
-                ),
-            },
-            {"allowed_callers": array(text())},
-        ),
-        **dict.fromkeys(_OPAQUE_TOOLS, mapping),
-    }
+        "expires_after": shape({"anchor": one_of("last_active_at"), "minutes": integer(1)}),
+        "file_ids": array(text(), limits.CONTAINER_FILES),
+        "memory_limit": MEMORY_LIMIT,
+        "network_policy": NETWORK_POLICY,
+    },
 )
+
 RESPONSE_CREATE = shape(
     {"model": text()},
     {
@@ -246,7 +317,7 @@ RESPONSE_CREATE = shape(
         "previous_response_id": text(),
         "instructions": text(),
         "tools": array(RESPONSE_TOOL, limits.TOOLS),
-        "tool_choice": either(one_of("none", "auto", "required"), mapping),
+        "tool_choice": RESPONSE_TOOL_CHOICE,
         "stream": boolean,
         "stream_options": shape(optional={"include_obfuscation": boolean}),
         "store": boolean,
@@ -259,9 +330,16 @@ RESPONSE_CREATE = shape(
         "max_output_tokens": integer(limits.MINIMUM_OUTPUT_TOKENS),
         "max_tool_calls": integer(1),
         "truncation": one_of("auto", "disabled"),
-        "reasoning": shape(optional={"effort": EFFORT, "summary": text(), "context": text(), "mode": text()}),
+        "reasoning": shape(
+            optional={
+                "effort": EFFORT,
+                "summary": one_of("auto", "concise", "detailed"),
+                "context": one_of("auto", "current_turn", "all_turns"),
+                "mode": one_of("standard", "pro"),
+            }
+        ),
         "text": shape(optional={"format": mapping, "verbosity": one_of("low", "medium", "high")}),
-        "include": array(text()),
+        "include": array(INCLUDABLE),
         "parallel_tool_calls": boolean,
         "safety_identifier": text(limits.SAFETY_IDENTIFIER),
         "prompt_cache_key": text(),
@@ -274,4 +352,25 @@ RESPONSE_CREATE = shape(
         "image": mapping,
         "user": text(),
     },
+)
+
+# --- Moderations -----------------------------------------------------------------------------------------------------
+
+_JUDGED_PART = tagged(
+    {
+        "text": shape({"type": text(), "text": text()}),
+        "image_url": shape({"type": text(), "image_url": shape({"url": text()})}),
+    }
+)
+
+
+def _judged(value: Any, path: str) -> None:
+    """Several strings, or the parts of one input."""
+    parts = isinstance(value, list) and value and isinstance(value[0], dict)
+    array(_JUDGED_PART if parts else text(), minimum=1)(value, path)
+
+
+MODERATION = shape(
+    {"input": either(text(), _judged)},
+    {"model": one_of("omni-moderation-latest", "omni-moderation-2024-09-26")},
 )

@@ -12,16 +12,38 @@ from aiohttp import web
 
 from bot.playground.openai import limits
 from bot.playground.openai.assistants import AssistantEndpoints, ModelEndpoints
+from bot.playground.openai.containers import ContainerEndpoints, expire_idle
 from bot.playground.openai.conversations import ConversationEndpoints
 from bot.playground.openai.errors import not_found
 from bot.playground.openai.files import FileEndpoints
 from bot.playground.openai.gateway import PREFIX, Gateway, RecordedRequest
+from bot.playground.openai.moderations import ModerationEndpoints
 from bot.playground.openai.offline import OfflineBrain
-from bot.playground.openai.records import Assistant, Conversation, Json, Message, Response, Run, RunStep, Thread, new_id
+from bot.playground.openai.records import (
+    Assistant,
+    Container,
+    ContainerFile,
+    Conversation,
+    File,
+    Json,
+    Message,
+    Response,
+    Run,
+    RunStep,
+    Thread,
+    Upload,
+    VectorStore,
+    VectorStoreFile,
+    new_id,
+)
 from bot.playground.openai.responses import ResponseEndpoints
 from bot.playground.openai.runs import RunEndpoints
 from bot.playground.openai.state import Options, State
+from bot.playground.openai.switches import Switches
 from bot.playground.openai.threads import MessageEndpoints, ThreadEndpoints
+from bot.playground.openai.transcriptions import TranscriptionEndpoints
+from bot.playground.openai.vector_store_files import settle_indexing
+from bot.playground.openai.vector_stores import FileBatchEndpoints, VectorStoreEndpoints, VectorStoreFileEndpoints
 from bot.playground.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -91,8 +113,11 @@ class LocalOpenAI:
         """
         self._address = (host, port)
         self._state = State(clock)
+        #: What a test sets while the server runs.
+        self.switches = Switches()
         options = Options(
             models=tuple(models),
+            switches=self.switches,
             streaming=streaming,
             poll_after_ms=poll_after_ms,
             token_delay=token_delay,
@@ -199,6 +224,34 @@ class LocalOpenAI:
         """By id, oldest first; those that were not to be stored, too."""
         return MappingProxyType(self._state.responses)
 
+    @property
+    def containers(self) -> Mapping[str, Container]:
+        """By id, oldest first."""
+        return MappingProxyType(self._state.containers)
+
+    @property
+    def files(self) -> Mapping[str, File]:
+        """What was uploaded, and what runs made for the Assistants API; by id, oldest first."""
+        return MappingProxyType(self._state.files)
+
+    @property
+    def vector_stores(self) -> Mapping[str, VectorStore]:
+        """By id, oldest first."""
+        return MappingProxyType(self._state.vector_stores)
+
+    @property
+    def recordings(self) -> Sequence[Upload]:
+        """What was sent to be transcribed, oldest first."""
+        return tuple(self._state.recordings)
+
+    def vector_store_files(self, store_id: str) -> Sequence[VectorStoreFile]:
+        """What lies in the vector store, oldest first."""
+        return tuple(self._state.vector_store_files[store_id].values())
+
+    def container_files(self, container_id: str) -> Sequence[ContainerFile]:
+        """What lies in the container, oldest first."""
+        return tuple(self._state.container_files[container_id].values())
+
     def messages(self, thread_id: str) -> Sequence[Message]:
         """The thread's messages, oldest first."""
         return tuple(self._state.messages[thread_id].values())
@@ -261,7 +314,14 @@ class LocalOpenAI:
             self._state.runs[run.id] = replace(run, status="completed", completed_at=self._state.now)
         self._state.changed()
 
+    def expire_containers(self) -> None:
+        """Ends all containers at once, as 20 idle minutes would; the files in them are lost."""
+        expire_idle(self._state, at_once=True)
+        self._state.changed()
+
     def _settle(self) -> None:
+        expire_idle(self._state)
+        settle_indexing(self._state, self.switches)
         self._runs.expire_overdue()
         self._responses.forget_finished()
 
@@ -276,6 +336,12 @@ class LocalOpenAI:
         return [
             *ModelEndpoints(options).routes(),
             *FileEndpoints(state).routes(),
+            *ContainerEndpoints(state).routes(),
+            *ModerationEndpoints(self.switches).routes(),
+            *TranscriptionEndpoints(state, self.switches).routes(),
+            *VectorStoreEndpoints(state).routes(),
+            *VectorStoreFileEndpoints(state, options).routes(),
+            *FileBatchEndpoints(state, options).routes(),
             *AssistantEndpoints(state, options).routes(),
             # /threads/runs comes before /threads/{thread}.
             *self._runs.routes(),

@@ -11,8 +11,11 @@ from bot.playground.openai.errors import ApiError, not_found
 from bot.playground.openai.events import Signal
 from bot.playground.openai.records import (
     Assistant,
+    Container,
+    ContainerFile,
     Conversation,
     File,
+    FileBatch,
     Json,
     Message,
     Record,
@@ -20,10 +23,15 @@ from bot.playground.openai.records import (
     Run,
     RunStep,
     Thread,
+    VectorStore,
+    VectorStoreFile,
 )
 
 if TYPE_CHECKING:
+    from bot.playground.openai.switches import Switches
     from collections.abc import Callable, Mapping
+
+    from bot.playground.openai.records import Upload
 
 T = TypeVar("T")
 
@@ -33,6 +41,7 @@ class Options:
     """How the server behaves; `LocalOpenAI` explains each."""
 
     models: tuple[str, ...]
+    switches: Switches
     streaming: bool | Literal["refuse"] = True
     poll_after_ms: int | None = None
     token_delay: float = 0.0
@@ -42,7 +51,8 @@ class Options:
     foreground_survives_disconnect: bool = False
 
     def check_model(self, model: str) -> None:
-        """Refuses a model that the server does not offer."""
+        """Refuses a model that the server does not offer, or no longer."""
+        self.switches.check_there(model)
         if model not in self.models:
             raise ApiError(
                 404,
@@ -70,6 +80,15 @@ class State:
         """By conversation, then by id, oldest first."""
         self.responses: dict[str, Response] = {}
         self.files: dict[str, File] = {}
+        self.containers: dict[str, Container] = {}
+        self.container_files: dict[str, dict[str, ContainerFile]] = {}
+        """By container, then by id, oldest first."""
+        self.vector_stores: dict[str, VectorStore] = {}
+        self.vector_store_files: dict[str, dict[str, VectorStoreFile]] = {}
+        """By vector store, then by the file's id, oldest first."""
+        self.file_batches: dict[str, FileBatch] = {}
+        self.recordings: list[Upload] = []
+        """What was sent to be transcribed; it is not kept over a restart."""
         self.locked: set[str] = set()
         """Conversations that somebody operates on."""
 
@@ -106,6 +125,11 @@ class State:
             "items": {key: list(items.values()) for key, items in self.items.items()},
             "responses": _rows(self.responses),
             "files": _rows(self.files),
+            "containers": _rows(self.containers),
+            "container_files": [row for each in self.container_files.values() for row in _rows(each)],
+            "vector_stores": _rows(self.vector_stores),
+            "vector_store_files": [row for each in self.vector_store_files.values() for row in _rows(each)],
+            "file_batches": _rows(self.file_batches),
         }
 
     def restore(self, saved: Json) -> None:
@@ -123,6 +147,16 @@ class State:
         self.items = {key: {item["id"]: item for item in items} for key, items in saved["items"].items()}
         self.responses = {row["id"]: _settled_response(Response(**row)) for row in saved["responses"]}
         self.files = {row["id"]: File(**row) for row in saved["files"]}
+        # A state file of an older version has none of what follows.
+        self.containers = {row["id"]: Container(**row) for row in saved.get("containers", ())}
+        self.container_files = {key: {} for key in self.containers}
+        for row in saved.get("container_files", ()):
+            self.container_files[row["container_id"]][row["id"]] = ContainerFile(**row)
+        self.vector_stores = {row["id"]: VectorStore(**row) for row in saved.get("vector_stores", ())}
+        self.vector_store_files = {key: {} for key in self.vector_stores}
+        for row in saved.get("vector_store_files", ()):
+            self.vector_store_files[row["vector_store_id"]][row["id"]] = VectorStoreFile(**row)
+        self.file_batches = {row["id"]: FileBatch(**row) for row in saved.get("file_batches", ())}
         self.locked = set()
 
     def settle(self) -> None:

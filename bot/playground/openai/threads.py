@@ -10,6 +10,8 @@ from bot.playground.openai.calls import Call, changes, page, require_text
 from bot.playground.openai.errors import bad_request
 from bot.playground.openai.parameters import text
 from bot.playground.openai.records import Json, Message, Thread, new_id
+from bot.playground.openai.seen_files import check_message
+from bot.playground.openai.vector_store_files import attach_to_search, resolve_resources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +40,10 @@ class ThreadEndpoints:
         return self._find(call).wire()
 
     async def update(self, call: Call) -> Json:
-        thread = replace(self._find(call), **changes(call.checked(schemas.THREAD_UPDATE)))
+        thread, body = self._find(call), call.checked(schemas.THREAD_UPDATE)
+        if body.get("tool_resources"):
+            body = {**body, "tool_resources": resolve_resources(self._state, body["tool_resources"])}
+        thread = replace(thread, **changes(body))
         self._state.threads[thread.id] = thread
         return thread.wire()
 
@@ -56,11 +61,13 @@ class ThreadEndpoints:
             id=new_id("thread_"),
             created_at=self._state.now,
             metadata=body.get("metadata") or {},
-            tool_resources=body.get("tool_resources") or {},
+            tool_resources=resolve_resources(self._state, body.get("tool_resources")),
         )
         self._state.threads[thread.id] = thread
         self._state.messages[thread.id] = {each.id: replace(each, thread_id=thread.id) for each in messages}
-        return thread
+        for message in self._state.messages[thread.id].values():
+            attach(self._state, message)
+        return self._state.threads[thread.id]
 
     def _find(self, call: Call) -> Thread:
         return self._state.find(self._state.threads, call.path("thread"), "thread")
@@ -86,6 +93,7 @@ class MessageEndpoints:
         refuse_if_active(self._state, call.path("thread"), f"add messages to {call.path('thread')}")
         message = new_message(self._state, call.path("thread"), body)
         messages[message.id] = message
+        attach(self._state, message)
         return message.wire()
 
     async def list(self, call: Call) -> Json:
@@ -122,9 +130,8 @@ def refuse_if_active(state: State, thread_id: str, what: str) -> None:
 
 
 def new_message(state: State, thread_id: str, body: Json) -> Message:
-    """A message from a body that passed its check; empty text and unknown files are refused."""
-    for attachment in body.get("attachments") or ():
-        state.find(state.files, attachment["file_id"], "file")
+    """A message from a body that passed its check; empty text and files that cannot be read are refused."""
+    check_message(state, body)
     return Message(
         id=new_id("msg_"),
         created_at=state.now,
@@ -134,6 +141,26 @@ def new_message(state: State, thread_id: str, body: Json) -> Message:
         attachments=body.get("attachments") or [],
         metadata=body.get("metadata") or {},
     )
+
+
+def attach(state: State, message: Message) -> None:
+    """Gives the message's attachments to its thread's tools, as the reference says of `attachments`."""
+    thread = state.threads[message.thread_id]
+    resources: Json = dict(thread.tool_resources or {})
+    for_code = [key for key, tool in _attached(message) if tool == "code_interpreter"]
+    if for_code:
+        own = resources.get("code_interpreter", {}).get("file_ids") or []
+        resources["code_interpreter"] = {"file_ids": [*own, *(key for key in for_code if key not in own)]}
+    for_search = [key for key, tool in _attached(message) if tool == "file_search"]
+    if for_search:
+        resources = attach_to_search(state, resources, for_search)
+    state.threads[thread.id] = replace(thread, tool_resources=resources)
+
+
+def _attached(message: Message) -> Iterator[tuple[str, str]]:
+    for attachment in message.attachments:
+        for tool in attachment.get("tools") or ():
+            yield attachment["file_id"], tool["type"]
 
 
 def _blocks(content: str | list[Json]) -> list[Json]:
