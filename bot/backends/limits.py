@@ -18,3 +18,5 @@ PAGE = 100
 FUNCTION_DESCRIPTION = 1024
 #: Bytes of a file that a run made and that is fetched: Bobbin's own limit, so that no run fills the disk.
 MADE_FILE_BYTES = 100 * 2**20
+#: Bytes of a recording (https://platform.openai.com/docs/guides/speech-to-text).
+AUDIO_BYTES = 25 * 2**20
