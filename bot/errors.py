@@ -10,7 +10,7 @@ BobbinError
 └── BackendError         the backend cannot make this run
     ├── BackendUnsupported, BackendRefused (key, quota, model), BackendBusy, BackendUnreachable
     ├── ThreadGone, ThreadLocked, ContextOverflow
-    └── PostTooLong, RunBroken
+    └── PostTooLong, RunBroken, Moderated
 """
 
 
@@ -110,3 +110,9 @@ class PostTooLong(BackendError):
 
 class RunBroken(BackendError):
     """The run ended in a way that is nobody's answer: failed, expired, lost."""
+
+
+class Moderated(BackendError):
+    """The provider's safety check objects to a post, or to an answer."""
+
+    retry = False

@@ -21,3 +21,5 @@ FUNCTION_DESCRIPTION = 1024
 IMAGE_BYTES, INPUT_FILE_BYTES, UPLOAD_BYTES = 20 * 2**20, 50 * 2**20, 512 * 2**20
 #: Bytes of a file that a run made and that is fetched: Bobbin's own limit, so that no run fills the disk.
 MADE_FILE_BYTES = 100 * 2**20
+#: Bytes of a recording (https://platform.openai.com/docs/guides/speech-to-text).
+AUDIO_BYTES = 25 * 2**20

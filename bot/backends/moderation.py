@@ -1,0 +1,73 @@
+"""The provider's safety check, before a post goes out and before an answer is shown.
+
+https://platform.openai.com/docs/guides/moderation
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from functools import partial
+
+import openai
+import structlog
+
+from bot.backends.retries import Patience, patiently
+from bot.engine.ports import CallsWanted, FileMade, RunEnded, RunEvent, Sources, TextDelta, TextDone
+from bot.errors import BackendUnsupported, Moderated
+
+_log = structlog.get_logger()
+
+_MODEL = "omni-moderation-latest"
+_POSTS = "I can't help with that post: the model provider's safety check objects to it. Please put it in other words."
+_ANSWER = "I keep my answer back: the model provider's safety check objects to it. Please ask in other words."
+_NONE = "This model server has no safety check; an admin can take `moderation` out of the assistant's file."
+
+
+class Moderation:
+    """Judges texts. Every method raises Moderated, BackendUnsupported where the server has no such check, and
+    openai.APIError."""
+
+    def __init__(self, client: openai.AsyncOpenAI, patience: Patience) -> None:
+        self._client = client
+        self._patience = patience
+
+    async def check_posts(self, texts: Sequence[str]) -> None:
+        """Raises Moderated where one of them is objected to."""
+        if await self._flagged([text for text in texts if text.strip()]):
+            raise Moderated(_POSTS)
+
+    async def held_back(self, events: AsyncIterator[RunEvent]) -> AsyncGenerator[RunEvent, None]:
+        """The events of a run, its text and all that belongs to it only once the whole text was checked."""
+        text, made = "", list[RunEvent]()
+        async for event in events:
+            match event:
+                case TextDelta(more):
+                    text += more
+                case TextDone(whole):
+                    text = whole
+                case FileMade() | Sources():
+                    made.append(event)
+                case RunEnded() | CallsWanted():
+                    if text.strip():
+                        if await self._flagged([text]):
+                            raise Moderated(_ANSWER)
+                        yield TextDone(text)
+                    for each in made:
+                        yield each
+                    yield event
+                case _:
+                    yield event
+
+    async def _flagged(self, texts: Sequence[str]) -> bool:
+        if not texts:
+            return False
+        judge = partial(self._client.moderations.create, model=_MODEL, input=list(texts))
+        try:
+            judged = await patiently(judge, self._patience, repeatable=True)
+        except openai.APIStatusError as error:
+            if error.status_code in (404, 405, 501):
+                raise BackendUnsupported(_NONE) from error
+            raise
+        flagged = [result for result in judged.results if result.flagged]
+        if flagged:
+            kinds = sorted({kind for each in flagged for kind, found in each.categories.to_dict().items() if found})
+            _log.info("moderation-objected", kinds=kinds)
+        return bool(flagged)

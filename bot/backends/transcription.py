@@ -1,0 +1,42 @@
+"""Recordings, made text.
+
+https://platform.openai.com/docs/guides/speech-to-text
+"""
+
+import asyncio
+from functools import partial
+
+import openai
+
+from bot.backends.limits import AUDIO_BYTES
+from bot.backends.retries import Patience, patiently
+from bot.engine.ports import Attachment
+from bot.errors import BackendError, BackendUnsupported
+
+#: The first that the server has: OpenAI's own, then the one that compatible servers have.
+_MODELS = ("gpt-transcribe", "whisper-1")
+#: Seconds for a long recording: until the server has heard it all.
+_TIMEOUT = openai.Timeout(300.0, connect=5.0)
+
+
+async def transcribed(client: openai.AsyncOpenAI, patience: Patience, audio: Attachment) -> str:
+    """What is said in a recording. Raises openai.APIError, BackendUnsupported where the server does not listen, and
+    BackendError for a recording that is too large."""
+    if audio.size > AUDIO_BYTES:
+        raise BackendError(f"A recording may have at most {AUDIO_BYTES // 2**20} MB.")
+    for model in _MODELS:
+        try:
+            # Heard twice, it is paid twice, and nothing else: better than not at all.
+            return await patiently(partial(_heard, client, model, audio), patience, repeatable=True)
+        except openai.APIStatusError as error:
+            if error.status_code not in (404, 405, 501):
+                raise
+    raise BackendUnsupported("This model server cannot listen to recordings.")
+
+
+async def _heard(client: openai.AsyncOpenAI, model: str, audio: Attachment) -> str:
+    with await asyncio.to_thread(audio.path.open, "rb") as file:
+        heard = await client.audio.transcriptions.create(
+            model=model, file=(audio.name, file, audio.media_type), timeout=_TIMEOUT
+        )
+    return heard.text

@@ -1,0 +1,42 @@
+"""Files of ours, to the server."""
+
+import asyncio
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import openai
+
+from bot.backends.retries import Patience, patiently
+
+#: Seconds for a large file: to send a piece of it, and until the server has looked at the whole.
+_TIMEOUT = openai.Timeout(120.0, connect=5.0)
+
+
+async def uploaded(
+    client: openai.AsyncOpenAI,
+    patience: Patience,
+    *,
+    path: Path,
+    name: str,
+    media_type: str,
+    purpose: Literal["assistants", "vision", "user_data"],
+) -> str:
+    """The server's id of a file, read from the disk piece by piece. Raises openai.APIError and OSError."""
+    send = partial(_send, client, path, (name, media_type), purpose)
+    # A copy that nobody points at costs its place only: looking for it among all files would cost more.
+    return await patiently(send, patience, repeatable=True)
+
+
+async def _send(
+    client: openai.AsyncOpenAI,
+    path: Path,
+    called: tuple[str, str],
+    purpose: Literal["assistants", "vision", "user_data"],
+) -> str:
+    name, media_type = called
+    with await asyncio.to_thread(path.open, "rb") as file:
+        made = await client.files.create(
+            file=(name, file, media_type or "application/octet-stream"), purpose=purpose, timeout=_TIMEOUT
+        )
+    return made.id
