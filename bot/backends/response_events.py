@@ -35,6 +35,7 @@ class ResponseProgress:
         self.files: list[ContainerFile] = []
         self.fetched: set[str] = set()
         self.pictures: list[str] = []
+        self.drawn = 0
         self.containers: set[str] = set()
 
 

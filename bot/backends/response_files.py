@@ -9,7 +9,7 @@ import binascii
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import openai
 import structlog
@@ -17,7 +17,8 @@ import structlog
 from bot.backends.downloads import safe_name, saved
 from bot.backends.limits import IMAGE_BYTES, INPUT_FILE_BYTES, PAGE, UPLOAD_BYTES
 from bot.backends.response_items import ContainerFile
-from bot.backends.retries import Patience, patiently
+from bot.backends.retries import Patience
+from bot.backends.uploads import uploaded
 from bot.engine.ports import Assistant, Attachment, FileMade, Message
 from bot.errors import FileUnusable
 
@@ -43,8 +44,6 @@ _DOCUMENTS = frozenset(
         "application/x-sh",
     }
 )
-#: Seconds after which OpenAI deletes what was posted: a month, its longest.
-_LIFETIME = 2_592_000
 
 
 def file_problem(assistant: Assistant, media_type: str, size: int) -> str | None:
@@ -117,18 +116,15 @@ class ResponseFiles:
             _log.info("container-unreadable", container=container, error=type(error).__name__)
         return files
 
-    async def _upload(self, file: Attachment, purpose: Any) -> str:
-        async def upload() -> str:
-            with await asyncio.to_thread(file.path.open, "rb") as content:
-                made = await self._client.files.create(
-                    file=(safe_name(file.name), content, file.media_type),
-                    purpose=purpose,
-                    expires_after={"anchor": "created_at", "seconds": _LIFETIME},
-                )
-            return made.id
-
-        # A file that nobody points at costs nothing, and is deleted in time.
-        return await patiently(upload, self._patience, repeatable=True)
+    async def _upload(self, file: Attachment, purpose: Literal["vision", "user_data"]) -> str:
+        return await uploaded(
+            self._client,
+            self._patience,
+            path=file.path,
+            name=safe_name(file.name),
+            media_type=file.media_type,
+            purpose=purpose,
+        )
 
 
 async def picture(result: str, folder: Path, number: int) -> FileMade | None:

@@ -4,24 +4,23 @@ https://platform.openai.com/docs/api-reference/responses/create
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from bot.engine.ports import Assistant, HostedMcp, RunRequest, ToolOutput, ToolSpec
 
 
-def parameters_of(
-    request: RunRequest,
-    items: Sequence[Any],
-    model: str,
-    *,
-    background: bool,
-    stores: Sequence[str],
-    files: Sequence[str],
-) -> dict[str, Any]:
-    """The parameters of the response that answers `items`; all that a run needs goes with it.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one response is asked: items, the vector stores that file search looks into, files only code can open."""
 
-    `stores` are the vector stores that file search looks into, `files` those that only code can open.
-    """
+    items: Sequence[Any]
+    stores: Sequence[str] = ()
+    files: Sequence[str] = ()
+
+
+def parameters_of(request: RunRequest, asked: Asked, model: str, *, background: bool) -> dict[str, Any]:
+    """The parameters of the response that answers what was asked; all that a run needs goes with it."""
     assistant = request.assistant
     parameters: dict[str, Any] = {
         "model": model,
@@ -34,9 +33,9 @@ def parameters_of(
         "metadata": {"bobbin_run": request.run},
         **_settings(assistant),
     }
-    if items:
-        parameters["input"] = list(items)
-    if tools := tools_of(request, stores, files):
+    if asked.items:
+        parameters["input"] = list(asked.items)
+    if tools := tools_of(request, asked.stores, asked.files):
         parameters["tools"] = tools
         if assistant.tool_choice is not None:
             parameters["tool_choice"] = _choice(assistant.tool_choice, request.functions)
