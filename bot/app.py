@@ -20,7 +20,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot import backends, listeners
 from bot.engine.answer import Helpers
-from bot.engine.assistants import load_assistants
+from bot.engine.assistants import check_abilities, load_assistants
 from bot.engine.attachments import Attachments
 from bot.engine.calls import Calls
 from bot.engine.commands import Commands
@@ -81,6 +81,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
             settings.bobbin_tools, settings.bobbin_mcp, environment(), SlackChannel(governor, workspace)
         )
         stack.push_async_callback(toolbox.close)
+        check_abilities(assistants, backend.name, backend.abilities, toolbox.known(), toolbox.servers())
         commands = Commands(storage, assistants)
         waiting = Waiting(notices)
         stack.push_async_callback(waiting.close)

@@ -97,6 +97,8 @@ class Intake:
 
     def _kind(self, arrival: Arrival) -> PostKind:
         post = arrival.post
+        if post.files and not post.text.strip():
+            return PostKind.ASK if not arrival.to_others or arrival.addressed else PostKind.CONTEXT
         if arrival.addressed and self._commands.is_command(post.text, mentioned=arrival.mentioned):
             return PostKind.COMMAND
         if arrival.to_others and not arrival.addressed:
