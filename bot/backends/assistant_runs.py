@@ -4,8 +4,9 @@ https://platform.openai.com/docs/api-reference/runs
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,22 +16,27 @@ from openai.types import beta
 from openai.types.beta import threads
 from openai.types.beta.threads import runs
 
+from bot.backends.failures import run_needs_other_model
 from bot.backends.limits import PAGE
 from bot.backends.retries import Patience, patiently
 from bot.backends.run_events import RunProgress, ended_event, read_stream
 from bot.backends.run_files import FileNames, RunFiles
-from bot.backends.run_functions import all_answered, calls_wanted, hosted_tools, run_tools, waits_for
+from bot.backends.run_functions import all_answered, calls_wanted, hosted_tools, waits_for
+from bot.backends.run_settings import run_settings
 from bot.backends.run_steps import before_outputs, left_waiting, messages_of
 from bot.backends.streaming import BREAKS, StreamedCall, stream_timeout
 from bot.backends.thread_lock import ThreadLock
 from bot.backends.thread_messages import ThreadMessages
-from bot.engine.ports import CallsWanted, RunEvent, RunRequest, RunStarted
+from bot.engine.ports import Assistant, CallsWanted, RunEvent, RunRequest, RunStarted
 from bot.errors import RunBroken
 
 _log = structlog.get_logger()
 
 #: Metadata by which a run is recognised after a call whose outcome nobody knows.
 _RUN = "bobbin_run"
+
+#: Seconds for a model for which another stands in.
+_HASTE = 5.0
 
 _GOING = frozenset({"queued", "in_progress", "cancelling"})
 
@@ -58,6 +64,7 @@ class AssistantRuns:
         self._messages = messages
         self._poll = poll
         self._silence = stream_timeout(silence)
+        self._haste = replace(patience, total=min(patience.total, _HASTE))
         self._names = FileNames(client, patience)
         self._streamed: StreamedCall[beta.AssistantStreamEvent] = StreamedCall()
 
@@ -67,13 +74,15 @@ class AssistantRuns:
             return request.backend_run
         return await patiently(lambda: self._find(request), self._patience, repeatable=True)
 
-    async def start(self, request: RunRequest, assistant_id: str) -> Stream | str:
+    async def start(self, request: RunRequest, assistant_id: str, model: str) -> Stream | str:
         """Start the run, once, as soon as no other holds the thread. Returns its stream, or its id where the server
         does not stream or the run was found to be started already. Raises ThreadLocked, RunBroken."""
         found = partial(self.find, request)
+        # Where another model stands in, nobody waits long for this one.
+        patience = self._patience if model == models_of(request.assistant)[-1] else self._haste
         return await self._lock.freed(
             request.backend_thread,
-            lambda: patiently(partial(self._create, request, assistant_id), self._patience, done=found),
+            lambda: patiently(partial(self._create, request, assistant_id, model), patience, done=found),
             found,
         )
 
@@ -90,26 +99,32 @@ class AssistantRuns:
 
     async def follow(self, request: RunRequest, opened: Stream | str) -> AsyncGenerator[RunEvent, None]:
         """A run's events, whatever becomes of its stream. `opened` is what `start` or `resume` returned."""
-        progress = RunProgress(RunFiles(self._client, self._names, request.folder), self._names)
-        if request.backend_run:
-            progress.run_id = request.backend_run
+        progress = self._new_progress(request)
         if request.outputs and hosted_tools(request.assistant):
             await self._skip_earlier(request, progress)
+        tried: set[str] = set()
         while True:
             async with aclosing(self._leg(request, opened, progress)) as events:
                 async for event in events:
                     yield event
             run = progress.ended
             assert run is not None
-            if run.status != "requires_action":
+            if run.status == "requires_action":
+                calls = calls_wanted(run, request.functions)
+                if calls:
+                    yield CallsWanted(calls)
+                    return
+                _log.info("unknown-functions-called", run=request.run)
+                progress.ended = None
+                opened = await self._submit(request, run)
+                continue
+            model = None if request.outputs or progress.transcript.text else _other_model(request, run, tried)
+            if model is None:
                 break
-            calls = calls_wanted(run, request.functions)
-            if calls:
-                yield CallsWanted(calls)
-                return
-            _log.info("unknown-functions-called", run=request.run)
-            progress.ended = None
-            opened = await self._submit(request, run)
+            _log.info("model-replaced", run=request.run, instead_of=run.model, model=model)
+            tried.add(model)
+            progress = self._new_progress(replace(request, backend_run=None))
+            opened = await self._start_other(request, run, model)
         for task in progress.tasks.close(well=run.status == "completed"):
             yield task
         yield ended_event(run, waited=run.status == "expired" and await self._left_waiting(run))
@@ -121,6 +136,17 @@ class AssistantRuns:
             await patiently(cancel, self._patience, repeatable=True)
         except (openai.BadRequestError, openai.NotFoundError):
             _log.debug("run-had-ended", run=run_id)
+
+    async def _start_other(self, request: RunRequest, failed: threads.Run, model: str) -> Stream | str:
+        """Start the run again, with another model, unless an earlier attempt has done that."""
+        anew = replace(request, backend_run=None)
+        latest = await self.find(anew) if request.attempt > 1 else None
+        return latest if latest not in (None, failed.id) else await self.start(anew, failed.assistant_id, model)
+
+    def _new_progress(self, request: RunRequest) -> RunProgress:
+        progress = RunProgress(RunFiles(self._client, self._names, request.folder), self._names)
+        progress.run_id = request.backend_run
+        return progress
 
     async def _leg(
         self, request: RunRequest, opened: Stream | str, progress: RunProgress
@@ -146,7 +172,7 @@ class AssistantRuns:
         page = await self._client.beta.threads.runs.list(request.backend_thread, limit=PAGE, order="desc")
         return next((run.id for run in page.data if (run.metadata or {}).get(_RUN) == request.run), None)
 
-    async def _create(self, request: RunRequest, assistant_id: str) -> Stream | str:
+    async def _create(self, request: RunRequest, assistant_id: str, model: str) -> Stream | str:
         made = await self._streamed.make(
             partial(
                 self._client.beta.threads.runs.with_raw_response.create,
@@ -155,7 +181,7 @@ class AssistantRuns:
                 additional_instructions=request.context,
                 metadata={_RUN: request.run},
                 timeout=self._silence,
-                **_settings(request),
+                **run_settings(request, model),
             )
         )
         if isinstance(made, openai.AsyncStream):
@@ -257,10 +283,24 @@ class AssistantRuns:
         return await patiently(retrieve, self._patience, repeatable=True)
 
 
-def _settings(request: RunRequest) -> dict[str, Any]:
-    """What is said of this run and not of the assistant."""
-    # Functions come and go with the servers that have them: the assistant on the server is left as it is.
-    return {"tools": run_tools(request.assistant, request.functions)} if request.functions else {}
+def models_of(assistant: Assistant) -> tuple[str, ...]:
+    """The models that may answer, in order of preference."""
+    return tuple(dict.fromkeys((assistant.model, *assistant.fallback_models)))
+
+
+def _other_model(request: RunRequest, run: threads.Run, tried: Collection[str]) -> str | None:
+    """The model to try after this run, None where its failure is nothing that another would mend."""
+    error = run.last_error
+    if run.status != "failed" or error is None or not run_needs_other_model(error.code, error.message):
+        return None
+    models = models_of(request.assistant)
+    # Servers may call a model by its full name, such as gpt-6-luna-2026-06-18.
+    place = next((place for place, model in enumerate(models) if _is(run.model, model)), 0)
+    return next((model for model in models[place + 1 :] if model not in tried), None)
+
+
+def _is(full: str, model: str) -> bool:
+    return full == model or full.startswith(f"{model}-20")
 
 
 def _id_of(made: dict[str, Any]) -> str | None:

@@ -5,20 +5,28 @@ https://platform.openai.com/docs/api-reference/assistants
 
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
+from itertools import pairwise
 
 import openai
+import structlog
 
-from bot.backends.assistant_runs import AssistantRuns, Stream
+from bot.backends.assistant_runs import AssistantRuns, Stream, models_of
 from bot.backends.checks import check_models, unreachable
 from bot.backends.definitions import Definitions
-from bot.backends.failures import check_lengths, once_answering, translated
+from bot.backends.failures import check_lengths, needs_other_model, once_answering, translated
 from bot.backends.limits import ASSISTANTS_MESSAGE
+from bot.backends.message_files import use_of
+from bot.backends.moderation import Moderation
 from bot.backends.retries import LOCK_PATIENCE, Patience
 from bot.backends.thread_lock import ThreadLock
 from bot.backends.thread_messages import ThreadMessages
+from bot.backends.transcription import transcribed
+from bot.backends.vector_stores import READING, VectorStores
 from bot.engine.ports import (
     Ability,
     Assistant,
+    Attachment,
     Check,
     Message,
     RunEvent,
@@ -28,6 +36,8 @@ from bot.engine.ports import (
     ThreadKey,
 )
 from bot.errors import BackendError, BackendUnsupported, RunBroken, ThreadGone
+
+_log = structlog.get_logger()
 
 #: Seconds between two looks at a run where the server does not say (openai/lib/_assistants_runs.py).
 _POLL = 1.0
@@ -40,7 +50,22 @@ class AssistantsBackend:
 
     name = "assistants"
     message_limit = ASSISTANTS_MESSAGE
-    abilities = frozenset({Ability.CODE_INTERPRETER, Ability.FUNCTIONS, Ability.TEMPERATURE, Ability.REASONING_EFFORT})
+    abilities = frozenset(
+        {
+            Ability.CODE_INTERPRETER,
+            Ability.FILE_SEARCH,
+            Ability.FUNCTIONS,
+            Ability.TEMPERATURE,
+            Ability.TOP_P,
+            Ability.REASONING_EFFORT,
+            Ability.RESPONSE_FORMAT,
+            Ability.TOOL_CHOICE,
+            Ability.MAX_OUTPUT_TOKENS,
+            Ability.TRUNCATION,
+            Ability.FALLBACK_MODELS,
+            Ability.MODERATION,
+        }
+    )
 
     def __init__(
         self,
@@ -48,14 +73,18 @@ class AssistantsBackend:
         *,
         patience: Patience | None = None,
         lock_patience: Patience = LOCK_PATIENCE,
+        reading: Patience = READING,
         poll: float = _POLL,
         silence: float = _SILENCE,
     ) -> None:
-        """`client` must have `max_retries=0`; `poll` and `silence` (see AssistantRuns) are in seconds."""
+        """`client` must have `max_retries=0`; `poll` and `silence` (see AssistantRuns) are in seconds; `reading` is for
+        the files of assistants."""
         patience = patience or Patience()
         lock = ThreadLock(client, patience, lock_patience)
         self._client = client
-        self._definitions = Definitions(client, patience)
+        self._patience = patience
+        self._definitions = Definitions(client, patience, VectorStores(client, patience, reading))
+        self._moderation = Moderation(client, patience)
         self._messages = ThreadMessages(client, patience, lock)
         self._runs = AssistantRuns(client, patience, lock, self._messages, poll=poll, silence=silence)
 
@@ -78,11 +107,20 @@ class AssistantsBackend:
         except openai.APIError as error:
             raise await self._explained(error) from error
 
+    def file_problem(self, assistant: Assistant, name: str, media_type: str, size: int) -> str | None:
+        return use_of(assistant.tools, name, media_type, size).problem
+
+    async def transcribe(self, audio: Attachment) -> str:
+        try:
+            return await transcribed(self._client, self._patience, audio)
+        except openai.APIError as error:
+            raise translated(error) from error
+
     async def run(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
         check_lengths(request.messages, self.message_limit)
         answering = False
         try:
-            async with aclosing(self._runs.follow(request, await self._opened(request))) as events:
+            async with aclosing(self._events(request)) as events:
                 async for event in events:
                     answering = answering or isinstance(event, TextDelta | TextDone)
                     yield event
@@ -100,6 +138,14 @@ class AssistantsBackend:
         except openai.APIError as error:
             raise translated(error) from error
 
+    async def _events(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
+        if request.assistant.moderation and not request.outputs:
+            await self._moderation.check_posts([message.text for message in request.messages])
+        events = self._runs.follow(request, await self._opened(request))
+        async with aclosing(events), aclosing(self._moderation.held_back(events)) as checked:
+            async for event in checked if request.assistant.moderation else events:
+                yield event
+
     async def _opened(self, request: RunRequest) -> Stream | str:
         """The run's stream or its id: of an earlier attempt, if that got so far, or else started now."""
         found = await self._runs.find(request) if request.attempt > 1 or request.backend_run else None
@@ -107,22 +153,39 @@ class AssistantsBackend:
             return await self._runs.resume(request, found)
         if request.outputs:
             raise RunBroken("The answer that waited for its tools is gone from the server. Please try again.")
+        tools = request.assistant.tools
         if request.attempt > 1:
-            await self._messages.add_missing(request.backend_thread, request.messages)
+            await self._messages.add_missing(request.backend_thread, request.messages, tools)
         else:
             for message in request.messages:
-                await self._messages.add(request.backend_thread, message)
+                await self._messages.add(request.backend_thread, message, tools)
         return await self._started(request)
 
     async def _started(self, request: RunRequest) -> Stream | str:
-        assistant_id = await self._definitions.ensure(request.assistant)
+        """Started with the first model that is there and has time."""
+        models = models_of(request.assistant)
+        defined = request.assistant
+        for model, other in pairwise(models):
+            try:
+                return await self._started_with(request, defined, model)
+            except openai.APIError as error:
+                if not needs_other_model(error):
+                    raise
+                _log.info("model-passed-over", run=request.run, model=model, error=type(error).__name__)
+                if error.code == "model_not_found":
+                    # No assistant can be made, or kept, with a model that is not there.
+                    defined = replace(defined, model=other)
+        return await self._started_with(request, defined, models[-1])
+
+    async def _started_with(self, request: RunRequest, defined: Assistant, model: str) -> Stream | str:
+        assistant_id = await self._definitions.ensure(defined)
         try:
-            return await self._runs.start(request, assistant_id)
+            return await self._runs.start(request, assistant_id, model)
         except openai.NotFoundError:
             if not await _missing(self._client.beta.assistants.retrieve(assistant_id)):
                 raise
-        self._definitions.forget(request.assistant, assistant_id)
-        return await self._runs.start(request, await self._definitions.ensure(request.assistant))
+        self._definitions.forget(defined, assistant_id)
+        return await self._runs.start(request, await self._definitions.ensure(defined), model)
 
     async def _explained(self, error: openai.APIError, request: RunRequest | None = None) -> BackendError:
         """What a refusal means: a 404 can be the model's, the whole protocol's, or the thread's."""

@@ -4,6 +4,8 @@ import asyncio
 import hashlib
 import json
 from collections import defaultdict
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import openai
@@ -12,30 +14,34 @@ from openai.types import beta
 from bot.backends.limits import ASSISTANT_DESCRIPTION, ASSISTANT_NAME, PAGE
 from bot.backends.retries import Patience, patiently
 from bot.backends.run_functions import hosted_tools
+from bot.backends.vector_stores import VectorStores
 from bot.engine.ports import Assistant
 
 #: Metadata by which Bobbin knows its own: the key, and a hash of the definition.
 _KEY, _DEFINITION = "bobbin_assistant", "bobbin_definition"
-#: What a server shows for an assistant without a temperature of its own.
-_DEFAULT_TEMPERATURE = 1.0
+#: What a server shows for an assistant that does not set these.
+_DEFAULTS = {"temperature": 1.0, "top_p": 1.0, "reasoning_effort": None, "response_format": "auto"}
 
 
 class Definitions:
     """The server is the truth: an assistant is found by its metadata, so a lost database makes no second one."""
 
-    def __init__(self, client: openai.AsyncOpenAI, patience: Patience) -> None:
+    def __init__(self, client: openai.AsyncOpenAI, patience: Patience, stores: VectorStores) -> None:
         self._client = client
         self._patience = patience
+        self._stores = stores
         self._known: dict[str, tuple[str, str]] = {}
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def ensure(self, assistant: Assistant) -> str:
-        """The server's id of an assistant that is as its file says. Raises openai.APIError."""
-        definition = _hash(assistant)
+        """The server's id of an assistant that is as its file says. Raises openai.APIError, and what
+        `VectorStores.ensure` raises."""
         async with self._locks[assistant.key]:
+            store = await self._stores.ensure(assistant) if "file_search" in assistant.tools else None
+            definition = _hash(assistant, store)
             known, assistant_id = self._known.get(assistant.key, ("", ""))
             if known != definition:
-                assistant_id = await self._make_or_update(assistant)
+                assistant_id = await self._make_or_update(assistant, store)
                 self._known[assistant.key] = (definition, assistant_id)
             return assistant_id
 
@@ -44,15 +50,17 @@ class Definitions:
         if self._known.get(assistant.key, ("", ""))[1] == assistant_id:
             del self._known[assistant.key]
 
-    async def _make_or_update(self, assistant: Assistant) -> str:
+    async def _make_or_update(self, assistant: Assistant, store: str | None) -> str:
         found = await patiently(lambda: self._find(assistant.key), self._patience, repeatable=True)
         if found is None:
-            made = await patiently(
-                lambda: self._make(assistant), self._patience, done=lambda: self._find(assistant.key)
-            )
+            make = partial(self._client.beta.assistants.create, **_parameters(assistant, store))
+            made = await patiently(make, self._patience, done=lambda: self._find(assistant.key))
             return made.id
-        if (found.metadata or {}).get(_DEFINITION) != _hash(assistant):
-            await patiently(lambda: self._update(found, assistant), self._patience, repeatable=True)
+        if (found.metadata or {}).get(_DEFINITION) != _hash(assistant, store):
+            await patiently(lambda: self._update(found, assistant, store), self._patience, repeatable=True)
+        if store is not None or _searches(found):
+            # Only now does nobody search the old one any more.
+            await self._stores.drop_others(assistant, store or "")
         return found.id
 
     async def _find(self, key: str) -> beta.Assistant | None:
@@ -61,36 +69,49 @@ class Definitions:
                 return assistant
         return None
 
-    async def _make(self, assistant: Assistant) -> beta.Assistant:
-        return await self._client.beta.assistants.create(**_parameters(assistant))
-
-    async def _update(self, found: beta.Assistant, assistant: Assistant) -> beta.Assistant:
-        parameters = _parameters(assistant)
+    async def _update(self, found: beta.Assistant, assistant: Assistant, store: str | None) -> beta.Assistant:
+        parameters = _parameters(assistant, store)
         # What the file no longer sets has to be taken back; what was never set is not mentioned.
-        if assistant.temperature is None and found.temperature not in (None, _DEFAULT_TEMPERATURE):
-            parameters["temperature"] = None
-        if assistant.reasoning_effort is None and getattr(found, "reasoning_effort", None) is not None:
-            parameters["reasoning_effort"] = None
+        for name, default in _DEFAULTS.items():
+            if name not in parameters and getattr(found, name, None) not in (None, default):
+                parameters[name] = default if name == "response_format" else None
+        if store is None and _searches(found):
+            parameters["tool_resources"] = {"file_search": {"vector_store_ids": []}}
         return await self._client.beta.assistants.update(found.id, **parameters)
 
 
-def _parameters(assistant: Assistant) -> dict[str, Any]:
+def _parameters(assistant: Assistant, store: str | None) -> dict[str, Any]:
     parameters: dict[str, Any] = {
         "name": assistant.name[:ASSISTANT_NAME],
         "description": assistant.description[:ASSISTANT_DESCRIPTION],
         "instructions": assistant.instructions,
         "model": assistant.model,
         "tools": hosted_tools(assistant),
-        "metadata": {_KEY: assistant.key, _DEFINITION: _hash(assistant)},
+        "metadata": {_KEY: assistant.key, _DEFINITION: _hash(assistant, store)},
     }
-    if assistant.temperature is not None:
-        parameters["temperature"] = assistant.temperature
-    if assistant.reasoning_effort is not None:
-        parameters["reasoning_effort"] = assistant.reasoning_effort
-    return parameters
+    settings = {
+        "temperature": assistant.temperature,
+        "top_p": assistant.top_p,
+        "reasoning_effort": assistant.reasoning_effort,
+        "response_format": _response_format(assistant.response_format),
+        "tool_resources": {"file_search": {"vector_store_ids": [store]}} if store else None,
+    }
+    return parameters | {name: value for name, value in settings.items() if value is not None}
 
 
-def _hash(assistant: Assistant) -> str:
+def _response_format(wanted: str | Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """A schema comes with its name, as {"name": ..., "schema": ...}."""
+    if wanted is None:
+        return None
+    return {"type": wanted} if isinstance(wanted, str) else {"type": "json_schema", "json_schema": dict(wanted)}
+
+
+def _searches(found: beta.Assistant) -> bool:
+    search = found.tool_resources.file_search if found.tool_resources else None
+    return bool(search and search.vector_store_ids)
+
+
+def _hash(assistant: Assistant, store: str | None) -> str:
     said = [
         assistant.name,
         assistant.description,
@@ -98,6 +119,9 @@ def _hash(assistant: Assistant) -> str:
         assistant.model,
         hosted_tools(assistant),
         assistant.temperature,
+        assistant.top_p,
         assistant.reasoning_effort,
+        _response_format(assistant.response_format),
+        store,
     ]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()

@@ -98,6 +98,23 @@ def raised_in_run(code: str | None, message: str | None) -> BackendError:
     return kind(sentence)
 
 
+def needs_other_model(error: openai.APIError) -> bool:
+    """Whether another model may do what this one did not: it is not there, or has no time."""
+    if error.code == "model_not_found":
+        return True
+    if isinstance(error, openai.RateLimitError):
+        return error.code != "insufficient_quota"
+    return isinstance(error, openai.APIStatusError) and error.status_code == 503
+
+
+def run_needs_other_model(code: str | None, message: str | None) -> bool:
+    """The same of a run that failed with this code and the server's words for it."""
+    said = (message or "").lower()
+    if code == "rate_limit_exceeded":
+        return "quota" not in said
+    return code == "model_not_found" or "overloaded" in said
+
+
 def cut_off(why: str | None) -> str:
     """The sentence for an answer that is not whole; `why` is the run's incomplete_details.reason."""
     if why == "content_filter":

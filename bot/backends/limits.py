@@ -23,3 +23,21 @@ IMAGE_BYTES, INPUT_FILE_BYTES, UPLOAD_BYTES = 20 * 2**20, 50 * 2**20, 512 * 2**2
 MADE_FILE_BYTES = 100 * 2**20
 #: Bytes of a recording (https://platform.openai.com/docs/guides/speech-to-text).
 AUDIO_BYTES = 25 * 2**20
+#: Files of one message (https://platform.openai.com/docs/assistants/deep-dive, as it was before August 2026).
+ASSISTANT_ATTACHMENTS = 10
+#: Bytes of an upload (https://platform.openai.com/docs/api-reference/files/create).
+UPLOAD_BYTES = 512 * 2**20
+#: Images that a model is shown (https://platform.openai.com/docs/guides/images-vision).
+IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+IMAGE_BYTES = 20 * 2**20
+#: Characters of a text file that is put into its post: Bobbin's own limit.
+INLINED_CHARACTERS = 100_000
+#: Endings that file search takes (https://platform.openai.com/docs/assistants/tools/file-search/supported-files).
+SEARCHABLE = frozenset(
+    {
+        ".c", ".cpp", ".cs", ".css", ".doc", ".docx", ".go", ".html", ".java", ".js", ".json", ".md", ".pdf", ".php",
+        ".pptx", ".py", ".rb", ".sh", ".tex", ".ts", ".txt",
+    }
+)  # fmt: skip
+#: Messages of a thread (https://platform.openai.com/docs/assistants/deep-dive, as it was before August 2026).
+THREAD_MESSAGES = 100_000
