@@ -167,7 +167,10 @@ def _split(text: str, source: str) -> tuple[str, str]:
 
 def _parse_yaml(header: str, source: str) -> tuple[yaml.MappingNode, Any]:
     """The settings twice: as nodes, which know their lines, and as values."""
-    loader = yaml.SafeLoader(header)
+    try:
+        loader = yaml.SafeLoader(header)
+    except yaml.YAMLError as error:
+        raise AssistantFileError(f"{source}: {' '.join(str(error).split())}.") from error
     try:
         node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):
@@ -178,7 +181,8 @@ def _parse_yaml(header: str, source: str) -> tuple[yaml.MappingNode, Any]:
         mark = error.problem_mark
         line = _file_line(mark.line) if mark else 2
         raise AssistantFileError(f"{source}, line {line}: {error.problem or 'not YAML'}.") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+        # A date that is none, a number beyond all bounds.
         raise AssistantFileError(f"{source}: {' '.join(str(error).split())}.") from error
     finally:
         loader.dispose()
@@ -188,7 +192,7 @@ def _check_twice(node: yaml.MappingNode, source: str) -> None:
     """YAML's loader lets the last of two win, silently."""
     seen: set[str] = set()
     for key, _ in node.value:
-        if key.value in seen:
+        if str(key.value) in seen:
             raise AssistantFileError(
                 f"{source}, line {_file_line(key.start_mark.line)}: {key.value}: is given a second time."
             )

@@ -55,7 +55,7 @@ moderation: true
     assert (assistant.reasoning_effort, assistant.reasoning_summary, assistant.moderation) == ("low", True, True)
     assert (assistant.tool_choice, assistant.truncation) == ("required", "disabled")
     assert assistant.fallback_models == ("n", "o")
-    assert len(set(wanted_by(assistant))) == 12
+    assert len(set(wanted_by(assistant))) == 13
 
 
 def test_files_lie_beside_their_assistant(tmp_path: Path) -> None:
