@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,23 +19,30 @@ from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot import backends, listeners
-from bot.engine.assistants import load_assistants
+from bot.engine.answer import Helpers
+from bot.engine.assistants import check_abilities, load_assistants
+from bot.engine.attachments import Attachments
+from bot.engine.calls import Calls
 from bot.engine.commands import Commands
 from bot.engine.intake import Intake
-from bot.engine.ports import Backend, Storage
+from bot.engine.ports import Backend, Storage, Usage
 from bot.engine.runs import Runs
 from bot.engine.scheduler import TaskScheduler
 from bot.engine.waiting import Waiting
 from bot.engine.worker import Worker
 from bot.errors import SettingsError
 from bot.listeners.afterwards import Afterwards
+from bot.listeners.channel import SlackChannel
+from bot.listeners.files import SlackFiles
 from bot.listeners.http import serve_http
 from bot.listeners.workspace import SlackWorkspace
 from bot.manifest import manifest
 from bot.render.governor import Governor
 from bot.render.notices import SlackNotices
 from bot.render.reply import SlackReplies
-from bot.settings import Settings, load_settings
+from bot.render.uploads import SlackUploads
+from bot.settings import Settings, environment, load_settings
+from bot.tools.toolbox import open_toolbox
 from storage.sqlite import SqliteStorage
 
 _log = structlog.get_logger()
@@ -69,19 +76,28 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         bot_user = str(identity["user_id"])
         governor = Governor(slack)
         notices = SlackNotices(governor)
+        workspace = SlackWorkspace(governor, bot_user)
+        toolbox = open_toolbox(
+            settings.bobbin_tools, settings.bobbin_mcp, environment(), SlackChannel(governor, workspace)
+        )
+        stack.push_async_callback(toolbox.close)
+        check_abilities(assistants, backend.name, backend.abilities, toolbox.known(), toolbox.servers())
         commands = Commands(storage, assistants)
         waiting = Waiting(notices)
         stack.push_async_callback(waiting.close)
-        runs = Runs(
-            storage,
-            backend,
-            SlackReplies(governor, notices, bot_user),
-            notices,
-            SlackWorkspace(governor, bot_user),
-            commands,
-            timeout=settings.bobbin_run_timeout,
+        helpers = Helpers(
+            storage=storage,
+            backend=backend,
+            workspace=workspace,
+            notices=notices,
+            attachments=Attachments(SlackFiles(governor, session, settings.bot_token, settings.slack_api_url), backend),
+            toolbox=toolbox,
+            calls=Calls(storage, toolbox, notices, patience=settings.bobbin_approval_timeout),
             secret=hashlib.sha256(settings.bot_token.encode()).digest(),
         )
+        uploads = SlackUploads(governor, session, settings.slack_api_url)
+        replies = SlackReplies(governor, notices, uploads, bot_user)
+        runs = Runs(helpers, replies, commands, timeout=settings.bobbin_run_timeout)
         worker = Worker(storage, runs, commands, notices, waiting)
         scheduler = TaskScheduler(worker.drain)
         stack.push_async_callback(scheduler.close, settings.bobbin_grace)
@@ -183,6 +199,15 @@ def _unreachable(slack: AsyncWebClient, error: Exception) -> str:
 
 def _why(error: OSError) -> str:
     return os.strerror(error.errno or 0).lower()
+
+
+async def used(settings: Settings, since: float) -> Sequence[Usage]:
+    """What runs used since then (seconds since the epoch). Only reads, and needs no Bobbin that runs."""
+    storage: Storage = await SqliteStorage.open_to_read(settings.database_url)
+    try:
+        return await storage.usage(since)
+    finally:
+        await storage.close()
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ import importlib.util
 import signal
 import sys
 from collections.abc import Coroutine
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,10 @@ from bot import __version__
 from bot.errors import BobbinError
 from bot.log import configure
 from bot.settings import Settings, load_settings
+from bot.usage.forms import Form, formed
+from bot.usage.prices import load_prices
+from bot.usage.since import beginning
+from bot.usage.sums import By, summed
 from storage.base import StorageError
 
 app = typer.Typer(
@@ -76,6 +81,26 @@ def playground(
     quiet = "bobbin_log_level" not in settings.model_fields_set
     configure(settings.bobbin_log_format, "WARNING" if quiet else settings.bobbin_log_level)
     _run(_playground(port, folder))
+
+
+@app.command()
+def usage(
+    by: Annotated[list[By] | None, typer.Option(help="What to sum by; may be given several times.")] = None,
+    since: Annotated[str, typer.Option(help="How far back (12h, 7d, 4w), or a date (2026-11-01, UTC).")] = "7d",
+    form: Annotated[Form, typer.Option("--format", help="How to print it.")] = Form.TABLE,
+) -> None:
+    """Sum up the tokens that runs used, and their price. Works beside a Bobbin that serves, and without one."""
+    from bot.app import used
+
+    settings = load_settings()
+    prices = load_prices(settings.bobbin_prices)
+    begin = beginning(since, datetime.now(UTC))
+    usages = asyncio.run(used(settings, begin.timestamp()))
+    report = summed(usages, by or [By.ASSISTANT], begin, prices)
+    typer.echo(formed(report, form))
+    if report.total.unpriced:
+        models = ", ".join(report.total.unpriced)
+        typer.echo(f"bobbin: no price is known for {models}; give it in the file that BOBBIN_PRICES names.", err=True)
 
 
 async def _serve(settings: Settings) -> None:

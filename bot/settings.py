@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, FilePath, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -33,6 +33,8 @@ _ADVICE = {
     "BOBBIN_BACKGROUND": "true or false",
     "BOBBIN_TOOLS": "names of Python modules with tools, separated by commas; see docs/tools.md",
     "BOBBIN_MCP": "the path of a JSON file with mcpServers; see docs/tools.md",
+    "BOBBIN_APPROVAL_TIMEOUT": "seconds, from 1 to 86400",
+    "BOBBIN_PRICES": "a TOML file of prices that is there, as docs/admins.md shows under Usage",
     "BOBBIN_LOG_FORMAT": "console or json",
     "BOBBIN_LOG_LEVEL": "DEBUG, INFO, WARNING or ERROR",
 }
@@ -74,6 +76,8 @@ class Settings(BaseSettings):
     bobbin_background: bool = False
     bobbin_tools: Annotated[tuple[_Module, ...], NoDecode, BeforeValidator(_parts)] = ()
     bobbin_mcp: Path | None = None
+    bobbin_approval_timeout: float = Field(default=300.0, ge=1, le=86_400)
+    bobbin_prices: FilePath | None = None
     bobbin_log_format: Literal["console", "json"] = "console"
     bobbin_log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "INFO"
 

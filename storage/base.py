@@ -69,7 +69,7 @@ class Post:
     """What a person wrote in Slack, as Slack wrote it (mrkdwn with entities).
 
     `surface` is Slack's channel_type: im, mpim, channel or group. `author_team` is the author's own workspace,
-    which differs from `thread.team` in Slack Connect. `text` is emptied once its run has ended well.
+    which differs from `thread.team` in Slack Connect. `text` and `files` are emptied once its run has ended well.
     """
 
     thread: ThreadKey
@@ -130,6 +130,8 @@ class Run:
     error: str | None = None
     created_at: float = 0.0
     ended_at: float | None = None
+    #: What it said before it last waited for tools; forgotten with the posts' text.
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,17 +225,27 @@ class Storage(Protocol):
         Returns whether the post is new and kept.
         """
 
-    async def edit_post(self, thread_team: str, channel: str, ts: str, text: str, edited_ts: str) -> bool:
-        """Change a post that still waits, unless a later edit is known. Returns whether it did."""
+    async def edit_post(
+        self,
+        thread_team: str,
+        channel: str,
+        ts: str,
+        text: str,
+        edited_ts: str,
+        files: Sequence[PostFile] | None = None,
+    ) -> bool:
+        """Change a post that still waits, unless a later edit is known; without `files` it keeps those that it has.
+        Returns whether it did."""
 
     async def drop_post(self, thread_team: str, channel: str, ts: str) -> ThreadKey | None:
-        """Drop a post that still waits. Returns its thread, or None where nothing waited."""
+        """Drop a post that still waits, and forget its text and files. Returns its thread, or None where nothing
+        waited."""
 
     async def waiting_posts(self, thread: ThreadKey) -> Sequence[Post]:
         """The thread's waiting posts, oldest first."""
 
     async def finish_post(self, post: Post) -> None:
-        """A command has been carried out: done, and its text forgotten."""
+        """A command has been carried out: done, and its text and files forgotten."""
 
     async def threads_with_work(self) -> Sequence[ThreadKey]:
         """Threads with a waiting ask or command, or a run that has not ended; oldest work first."""
@@ -280,8 +292,9 @@ class Storage(Protocol):
         """Keep a run's status, backend ids, cursor and attempt; ignored once it has ended."""
 
     async def close_run(self, run: Run) -> None:
-        """Keep a run's end: an ended status and `ended_at`. Its posts are done; their text is forgotten where the run
-        completed. A run ends once: what comes later is ignored."""
+        """Keep a run's end: an ended status and `ended_at`. Its posts are done; their text and files are forgotten
+        where the run completed, its calls' arguments and outputs always: nothing reads them again. A run ends once:
+        what comes later is ignored."""
 
     async def reopen_run(self, run_id: str, new_run: Run) -> bool:
         """Retry: a new run takes over the posts of one that ended without completing.
@@ -305,18 +318,21 @@ class Storage(Protocol):
         """A run's calls, in order of leg, and within one as they were wanted."""
 
     async def update_call(self, call: RunCall) -> None:
-        """Keep a call's state, output and what was asked; ignored once it is answered."""
+        """Keep a call's state, output and what was asked; ignored once it is answered, or its run has ended. A
+        decision that this call knows nothing of yet is not taken back."""
 
     async def decide_call(self, run_id: str, call_id: str, approved: bool, decided_by: str) -> bool:
-        """Keep the decision on a call that was asked for. Returns False where it was decided before, or is over."""
+        """Keep the decision on a call that was asked for: it is APPROVED, or stays ASKED with `approved` False until
+        it is answered. Returns False where it was decided before, or is over (answered, or its run has ended)."""
 
     # Usage
 
     async def add_usage(self, usage: Usage) -> None:
-        """Keep what a run used; a second time for the same run adds to the first."""
+        """Keep what a run used; a second time for the same run and model adds to the first. Another model is counted
+        apart, because it has another price."""
 
     async def usage(self, since: float) -> Sequence[Usage]:
-        """What every run since then (seconds since the epoch) used, oldest first."""
+        """What every run since then (seconds since the epoch) used, oldest first: a record for each of its models."""
 
     # Conversations that Bobbin keeps itself
 

@@ -3,12 +3,20 @@
 Parameters are named. Rows come back in the order of the records' fields (storage/base.py).
 """
 
-_POST = "team, channel, thread_ts, ts, author, author_team, text, kind, surface, state, run, event_id, edited_ts"
+_POST = "team, channel, thread_ts, ts, author, author_team, text, kind, surface, state, run, event_id, edited_ts, files"
 _RUN = (
     "id, team, channel, thread_ts, assistant, backend, status, backend_thread, backend_run, cursor, attempt, "
-    "error, created_at, ended_at"
+    "error, created_at, ended_at, said"
+)
+_CALL = "run, id, leg, name, arguments, server, state, output, failed, approved, asked_ts, asked_at, decided_by"
+_USAGE = (
+    "run, at, team, channel, person, assistant, model, input_tokens, cached_tokens, output_tokens, reasoning_tokens"
 )
 _OF_THREAD = "team = :team AND channel = :channel AND thread_ts = :thread_ts"
+_OPEN_CALL = (
+    "run = :run AND id = :id AND state <> 'answered' "
+    "AND EXISTS (SELECT 1 FROM runs WHERE id = run_calls.run AND ended_at IS NULL)"
+)
 _OF_POST = "team = :team AND channel = :channel AND ts = :ts"
 
 #: SQLite's own catalogue.
@@ -25,25 +33,26 @@ MAP_THREAD = """
 ADD_POST = f"""
     INSERT INTO posts ({_POST})
     SELECT :team, :channel, :thread_ts, :ts, :author, :author_team, :text, :kind, :surface, :state, :run, :event_id,
-        :edited_ts
+        :edited_ts, :files
     WHERE EXISTS (SELECT 1 FROM threads WHERE team = :team AND channel = :channel AND ts = :thread_ts)
     ON CONFLICT (team, channel, ts) DO NOTHING
     RETURNING ts
 """
 EDIT_POST = f"""
-    UPDATE posts SET text = :text, edited_ts = :edited_ts
+    UPDATE posts SET text = :text, edited_ts = :edited_ts, files = COALESCE(:files, files)
     WHERE {_OF_POST} AND state = 'waiting' AND (edited_ts IS NULL OR edited_ts < :edited_ts)
     RETURNING ts
 """
 DROP_POST = f"""
-    UPDATE posts SET state = 'dropped', text = '' WHERE {_OF_POST} AND state = 'waiting' RETURNING thread_ts
+    UPDATE posts SET state = 'dropped', text = '', files = '[]'
+    WHERE {_OF_POST} AND state = 'waiting' RETURNING thread_ts
 """
 DROP_CONTEXT = f"""
     UPDATE posts SET state = 'dropped', text = ''
     WHERE {_OF_THREAD} AND state = 'waiting' AND kind = 'context' AND ts <= :forgotten_before
 """
 WAITING_POSTS = f"SELECT {_POST} FROM posts WHERE {_OF_THREAD} AND state = 'waiting' ORDER BY ts"
-FINISH_POST = f"UPDATE posts SET state = 'done', text = '' WHERE {_OF_POST}"
+FINISH_POST = f"UPDATE posts SET state = 'done', text = '', files = '[]' WHERE {_OF_POST}"
 THREADS_WITH_WORK = """
     SELECT team, channel, thread_ts FROM (
         SELECT team, channel, thread_ts, ts AS since FROM posts WHERE state = 'waiting' AND kind <> 'context'
@@ -92,7 +101,7 @@ LATEST_THREADS = """
 
 ADD_RUN = f"""
     INSERT INTO runs ({_RUN}) VALUES (:id, :team, :channel, :thread_ts, :assistant, :backend, :status,
-        :backend_thread, :backend_run, :cursor, :attempt, :error, :created_at, :ended_at)
+        :backend_thread, :backend_run, :cursor, :attempt, :error, :created_at, :ended_at, :said)
 """
 TAKE_POST = f"UPDATE posts SET state = 'taken', run = :run WHERE {_OF_POST} AND state = 'waiting'"
 UNFINISHED_RUN = f"SELECT {_RUN} FROM runs WHERE {_OF_THREAD} AND ended_at IS NULL ORDER BY created_at, id LIMIT 1"
@@ -100,7 +109,7 @@ RUN = f"SELECT {_RUN} FROM runs WHERE id = :id"
 RUN_POSTS = f"SELECT {_POST} FROM posts WHERE run = :id ORDER BY ts"
 UPDATE_RUN = """
     UPDATE runs SET status = :status, backend = :backend, backend_thread = :backend_thread,
-        backend_run = :backend_run, cursor = :cursor, attempt = :attempt
+        backend_run = :backend_run, cursor = :cursor, attempt = :attempt, said = :said
     WHERE id = :id AND ended_at IS NULL
 """
 END_RUN = """
@@ -108,7 +117,7 @@ END_RUN = """
     WHERE id = :id AND ended_at IS NULL RETURNING id
 """
 END_POSTS = "UPDATE posts SET state = 'done' WHERE run = :id"
-FORGET_POSTS = "UPDATE posts SET state = 'done', text = '' WHERE run = :id"
+FORGET_POSTS = "UPDATE posts SET state = 'done', text = '', files = '[]' WHERE run = :id"
 CLAIM_RETRY = """
     UPDATE runs SET retried_by = :new_run
     WHERE id = :id AND ended_at IS NOT NULL AND status <> 'completed' AND retried_by IS NULL RETURNING id
@@ -124,3 +133,45 @@ REPLIED = """
     SELECT replies.ts FROM runs JOIN replies ON replies.run = runs.id
     WHERE runs.team = :team AND runs.channel = :channel AND runs.thread_ts = :thread_ts
 """
+
+# A call's place counts on through all legs of its run, so that a second batch of one leg comes after the first.
+ADD_CALL = """
+    INSERT INTO run_calls (run, id, leg, place, name, arguments, server, state, output, failed, approved, asked_ts,
+        asked_at, decided_by)
+    VALUES (:run, :id, :leg, (SELECT COUNT(*) FROM run_calls WHERE run = :run), :name, :arguments, :server, :state,
+        :output, :failed, :approved, :asked_ts, :asked_at, :decided_by)
+    ON CONFLICT (run, id) DO NOTHING
+"""
+RUN_CALLS = f"SELECT {_CALL} FROM run_calls WHERE run = :id ORDER BY leg, place"
+# Between reading a call and keeping it again somebody may have pressed a button: that decision stands.
+UPDATE_CALL = f"""
+    UPDATE run_calls SET
+        state = CASE WHEN approved IS NOT NULL AND :state IN ('wanted', 'asked') THEN state ELSE :state END,
+        output = :output, failed = :failed, asked_ts = :asked_ts, asked_at = :asked_at,
+        approved = COALESCE(approved, :approved), decided_by = COALESCE(decided_by, :decided_by)
+    WHERE {_OPEN_CALL}
+"""
+DECIDE_CALL = f"""
+    UPDATE run_calls SET state = :state, approved = :approved, decided_by = :decided_by
+    WHERE {_OPEN_CALL} AND state = 'asked' AND approved IS NULL
+    RETURNING id
+"""
+FORGET_SAID = "UPDATE runs SET said = '' WHERE id = :id"
+FORGET_CALLS = "UPDATE run_calls SET arguments = '', output = '' WHERE run = :id"
+
+ADD_USAGE = f"""
+    INSERT INTO usage ({_USAGE}) VALUES (:run, :at, :team, :channel, :person, :assistant, :model, :input_tokens,
+        :cached_tokens, :output_tokens, :reasoning_tokens)
+    ON CONFLICT (run, model) DO UPDATE SET
+        input_tokens = usage.input_tokens + excluded.input_tokens,
+        cached_tokens = usage.cached_tokens + excluded.cached_tokens,
+        output_tokens = usage.output_tokens + excluded.output_tokens,
+        reasoning_tokens = usage.reasoning_tokens + excluded.reasoning_tokens
+"""
+USAGE = f"SELECT {_USAGE} FROM usage WHERE at >= :since ORDER BY at, run, model"
+
+ADD_ITEM = """
+    INSERT INTO history (thread, seq, exchange, item) VALUES (:thread, :seq, :exchange, :item)
+    ON CONFLICT (thread, seq) DO NOTHING
+"""
+ITEMS = "SELECT thread, seq, exchange, item FROM history WHERE thread = :thread ORDER BY seq"

@@ -1,10 +1,22 @@
 """Records as rows: the parameters that storage/queries.py names, and back."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
-from storage.base import Post, PostKind, PostState, ReplyMessage, Run, RunStatus, ThreadKey
+from storage.base import (
+    CallState,
+    Post,
+    PostFile,
+    PostKind,
+    PostState,
+    ReplyMessage,
+    Run,
+    RunCall,
+    RunStatus,
+    ThreadKey,
+)
 
 #: One row, in the order of its query's columns.
 Row = Sequence[Any]
@@ -28,13 +40,24 @@ def post_identity(post: Post) -> Values:
 def post_values(post: Post) -> Values:
     values = asdict(post)
     del values["thread"]
-    return values | thread_values(post.thread)
+    return values | thread_values(post.thread) | {"files": files_value(post.files)}
 
 
 def post_of(row: Row) -> Post:
-    team, channel, thread_ts, ts, author, author_team, text, kind, surface, state, *rest = row
+    team, channel, thread_ts, ts, author, author_team, text, kind, surface, state, *rest, files = row
     thread = ThreadKey(team, channel, thread_ts)
+    rest.append(_files_of(files))
     return Post(thread, ts, author, author_team, text, PostKind(kind), surface, PostState(state), *rest)
+
+
+def files_value(files: Sequence[PostFile]) -> str:
+    """A post's files as the JSON text of their column."""
+    # Made storable one by one: within JSON what a database refuses would be hidden by its escape.
+    return json.dumps([storable(asdict(file)) for file in files])
+
+
+def _files_of(column: str) -> tuple[PostFile, ...]:
+    return tuple(PostFile(**file) for file in json.loads(column))
 
 
 def run_values(run: Run) -> Values:
@@ -59,6 +82,19 @@ def reply_values(message: ReplyMessage) -> Values:
 def reply_of(row: Row) -> ReplyMessage:
     run, seq, ts, start, stream, created_at = row
     return ReplyMessage(run, seq, ts, start, bool(stream), created_at)
+
+
+def call_values(call: RunCall) -> Values:
+    return asdict(call) | {
+        "failed": int(call.failed),
+        "approved": None if call.approved is None else int(call.approved),
+    }
+
+
+def call_of(row: Row) -> RunCall:
+    run, call_id, leg, name, arguments, server, state, output, failed, approved, *rest = row
+    decision = None if approved is None else bool(approved)
+    return RunCall(run, call_id, leg, name, arguments, server, CallState(state), output, bool(failed), decision, *rest)
 
 
 def storable(values: Mapping[str, Any]) -> Values:

@@ -6,17 +6,35 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import aiosqlite
 
 from storage import queries
-from storage.base import Post, ReplyMessage, Run, RunStatus, Scope, StorageError, Thread, ThreadKey
-from storage.migrations import migrate, migrations
+from storage.base import (
+    CallState,
+    HistoryItem,
+    Post,
+    PostFile,
+    ReplyMessage,
+    Run,
+    RunCall,
+    RunStatus,
+    Scope,
+    StorageError,
+    Thread,
+    ThreadKey,
+    Usage,
+)
+from storage.migrations import check, migrate, migrations
 from storage.rows import (
     Execute,
     Row,
+    call_of,
+    call_values,
+    files_value,
     post_identity,
     post_of,
     post_values,
@@ -71,9 +89,7 @@ class SqliteStorage:
         many seconds to wait for the one before. Raises StorageError: no folder, not writable, not a database,
         damaged, locked, owned, or from a newer Bobbin.
         """
-        name = url.removeprefix(_SCHEME)
-        if not url.startswith(_SCHEME) or not name:
-            raise StorageError(f"DATABASE_URL: {url} is not of the form sqlite:///bobbin.db.")
+        name = _name(url)
         if name != _MEMORY:
             await asyncio.to_thread(_check_place, Path(name))
         owned = await _own(name, owner_wait) if owner_wait is not None and name != _MEMORY else None
@@ -81,6 +97,25 @@ class SqliteStorage:
             storage = cls(await aiosqlite.connect(name, timeout=busy_timeout, isolation_level=None), name, owned)
         try:
             await storage._prepare(busy_timeout)
+        except BaseException:
+            await storage.close()
+            raise
+        return storage
+
+    @classmethod
+    async def open_to_read(cls, url: str, *, busy_timeout: float = _BUSY_TIMEOUT) -> "SqliteStorage":
+        """Open the database that a Bobbin made, beside it or without one, and write nothing: each write is a
+        StorageError. Raises StorageError also where there is none, or where its schema is not this Bobbin's.
+        """
+        name = _name(url)
+        place = await asyncio.to_thread(_place_of_existing, Path(name))
+        with _explained(name):
+            connection = await aiosqlite.connect(place, uri=True, timeout=busy_timeout, isolation_level=None)
+        storage = cls(connection, name)
+        try:
+            await storage._read("PRAGMA query_only = ON", {})
+            known = await asyncio.to_thread(lambda: tuple(migrations()))
+            await check(known, database=name, read=storage._read)
         except BaseException:
             await storage.close()
             raise
@@ -103,9 +138,18 @@ class SqliteStorage:
                 await execute(queries.MAP_THREAD, thread_values(post.thread))
             return bool(await execute(queries.ADD_POST, post_values(post)))
 
-    async def edit_post(self, thread_team: str, channel: str, ts: str, text: str, edited_ts: str) -> bool:
-        values = {"team": thread_team, "channel": channel, "ts": ts, "text": text, "edited_ts": edited_ts}
-        return bool(await self._write(queries.EDIT_POST, values))
+    async def edit_post(
+        self,
+        thread_team: str,
+        channel: str,
+        ts: str,
+        text: str,
+        edited_ts: str,
+        files: Sequence[PostFile] | None = None,
+    ) -> bool:
+        identity = {"team": thread_team, "channel": channel, "ts": ts}
+        changes = {"text": text, "edited_ts": edited_ts, "files": None if files is None else files_value(files)}
+        return bool(await self._write(queries.EDIT_POST, identity | changes))
 
     async def drop_post(self, thread_team: str, channel: str, ts: str) -> ThreadKey | None:
         rows = await self._write(queries.DROP_POST, {"team": thread_team, "channel": channel, "ts": ts})
@@ -187,6 +231,8 @@ class SqliteStorage:
         async with self._transaction() as execute:
             if await execute(queries.END_RUN, run_values(run)):
                 await execute(posts, {"id": run.id})
+                await execute(queries.FORGET_SAID, {"id": run.id})
+                await execute(queries.FORGET_CALLS, {"id": run.id})
 
     async def reopen_run(self, run_id: str, new_run: Run) -> bool:
         async with self._transaction() as execute:
@@ -204,6 +250,42 @@ class SqliteStorage:
 
     async def replied(self, thread: ThreadKey) -> frozenset[str]:
         return frozenset(ts for (ts,) in await self._read(queries.REPLIED, thread_values(thread)))
+
+    # Tool calls
+
+    async def add_calls(self, calls: Sequence[RunCall]) -> None:
+        async with self._transaction() as execute:
+            for call in calls:
+                await execute(queries.ADD_CALL, call_values(call))
+
+    async def run_calls(self, run_id: str) -> Sequence[RunCall]:
+        return [call_of(row) for row in await self._read(queries.RUN_CALLS, {"id": run_id})]
+
+    async def update_call(self, call: RunCall) -> None:
+        await self._write(queries.UPDATE_CALL, call_values(call))
+
+    async def decide_call(self, run_id: str, call_id: str, approved: bool, decided_by: str) -> bool:
+        state = CallState.APPROVED if approved else CallState.ASKED
+        values = {"run": run_id, "id": call_id, "state": state, "approved": int(approved), "decided_by": decided_by}
+        return bool(await self._write(queries.DECIDE_CALL, values))
+
+    # Usage
+
+    async def add_usage(self, usage: Usage) -> None:
+        await self._write(queries.ADD_USAGE, asdict(usage))
+
+    async def usage(self, since: float) -> Sequence[Usage]:
+        return [Usage(*row) for row in await self._read(queries.USAGE, {"since": since})]
+
+    # Conversations that Bobbin keeps itself
+
+    async def add_items(self, items: Sequence[HistoryItem]) -> None:
+        async with self._transaction() as execute:
+            for item in items:
+                await execute(queries.ADD_ITEM, asdict(item))
+
+    async def items(self, thread: str) -> Sequence[HistoryItem]:
+        return [HistoryItem(*row) for row in await self._read(queries.ITEMS, {"thread": thread})]
 
     # The connection
 
@@ -293,6 +375,22 @@ async def _own(name: str, wait: float) -> int:
             os.close(descriptor)
             raise
         return descriptor
+
+
+def _name(url: str) -> str:
+    """What a `sqlite:///path` URL points at."""
+    name = url.removeprefix(_SCHEME)
+    if not url.startswith(_SCHEME) or not name:
+        raise StorageError(f"DATABASE_URL: {url} is not of the form sqlite:///bobbin.db.")
+    return name
+
+
+def _place_of_existing(path: Path) -> str:
+    """The URI that opens a database which is there, and makes none."""
+    if not path.is_file():
+        raise StorageError(f"DATABASE_URL: there is no database {path}; Bobbin makes it when it first serves.")
+    # Not mode=ro, which leaves SQLite's -wal and -shm files behind.
+    return f"{path.absolute().as_uri()}?mode=rw"
 
 
 def _check_place(path: Path) -> None:

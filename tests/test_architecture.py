@@ -15,6 +15,7 @@ _MAY_USE = {
     "bot.render": {"bot.engine", "bot.errors"},
     "bot.backends": {"bot.engine", "bot.errors"},
     "bot.tools": {"bot.engine", "bot.errors"},
+    "bot.usage": {"bot.errors", "storage.base"},
     "bot.playground": {"bot.playground"},
     "bot.settings": {"bot.errors"},
     "bot.errors": set(),

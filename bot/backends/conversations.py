@@ -5,6 +5,7 @@ added, its input and its output together, when it ends. So an item is known by t
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Any, TypeVar
 
@@ -65,6 +66,17 @@ class Conversations:
 
         await self.unlocked(lambda: patiently(add, self._patience, done=added), added)
 
+    async def answer_calls(self, conversation: str, *, except_for: AbstractSet[str] = frozenset()) -> bool:
+        """Answer the calls of tools among the newest items that nobody answered: left so, they would make every later
+        request fail. Returns whether there were any. Raises ThreadLocked."""
+        newest = await self.items_after(conversation, "")
+        answered = {item.call_id for item in newest if item.type == "function_call_output"}
+        open_calls = [item.call_id for item in newest if item.type == "function_call" if item.call_id not in answered]
+        outputs = [_not_carried_out(call) for call in open_calls if call not in except_for]
+        if outputs:
+            await self._add_all(conversation, outputs)
+        return bool(outputs)
+
     async def last_item(self, conversation: str) -> str:
         """The id of the newest item; empty where there is none."""
         page = await self._page(conversation, 1)
@@ -121,6 +133,11 @@ async def _first_page(listing: Callable[[], Any]) -> list[ConversationItem]:
 def item_of(message: Message) -> Any:
     """A message as an item for the API."""
     return {"type": "message", "role": message.role, "content": message.text[:RESPONSES_MESSAGE]}
+
+
+def _not_carried_out(call: str) -> dict[str, str]:
+    output = "Error: this was cancelled. Nothing was done."
+    return {"type": "function_call_output", "call_id": call, "output": output}
 
 
 def answer_to(asked: Sequence[str], items: Sequence[ConversationItem]) -> list[str]:

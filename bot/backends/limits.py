@@ -16,6 +16,9 @@ CONVERSATION_ITEMS = 20
 PAGE = 100
 #: Characters of a function's description (https://platform.openai.com/docs/api-reference/assistants/createAssistant).
 FUNCTION_DESCRIPTION = 1024
+#: Bytes of a picture, of a file in a request, and of any upload (https://platform.openai.com/docs/guides/images-vision,
+#: https://platform.openai.com/docs/guides/pdf-files, https://platform.openai.com/docs/api-reference/files/create).
+IMAGE_BYTES, INPUT_FILE_BYTES, UPLOAD_BYTES = 20 * 2**20, 50 * 2**20, 512 * 2**20
 #: Bytes of a file that a run made and that is fetched: Bobbin's own limit, so that no run fills the disk.
 MADE_FILE_BYTES = 100 * 2**20
 #: Bytes of a recording (https://platform.openai.com/docs/guides/speech-to-text).

@@ -4,13 +4,15 @@ https://platform.openai.com/docs/api-reference/responses-streaming
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
 
 from openai.types import responses as types
 
-from bot.backends.failures import cut_off, missing_tool, raised_in_run
+from bot.backends.failures import cut_off, raised_in_run
+from bot.backends.response_items import ContainerFile, begun_task, cited_files, ended_task, sources_of
 from bot.backends.transcript import Transcript
-from bot.backends.usage import counted
-from bot.engine.ports import RunEnded, RunEvent, RunStarted, RunStatus, TextDelta, TextDone
+from bot.backends.usage import counted, detailed
+from bot.engine.ports import RunEnded, RunEvent, RunStarted, RunStatus, Source, Sources, TextDelta, TextDone
 from bot.errors import BackendError
 
 
@@ -18,13 +20,23 @@ class ResponseProgress:
     """What is known of a response: its id, its text, the last event's number, and the response as it ended or the
     error that its stream ended with, each as soon as the server says so. `broke` says that a stream was cut."""
 
-    def __init__(self, response_id: str | None = None) -> None:
+    def __init__(self, response_id: str | None = None, *, summaries: bool = False) -> None:
+        """`summaries` says whether what the model says of its reasoning is shown."""
         self.response_id = response_id
+        self.summaries = summaries
         self.cursor: int | None = None
         self.broke = False
         self.transcript = Transcript()
         self.ended: types.Response | None = None
         self.error: BackendError | None = None
+        #: What the answer rests on; the items that were told, the files that are to be fetched and that were.
+        self.sources: dict[str, Source] = {}
+        self.told: set[str] = set()
+        self.files: list[ContainerFile] = []
+        self.fetched: set[str] = set()
+        self.pictures: list[str] = []
+        self.drawn = 0
+        self.containers: set[str] = set()
 
 
 async def read_stream(
@@ -55,9 +67,36 @@ def _translated(event: types.ResponseStreamEvent, progress: ResponseProgress) ->
     if event.type in ("response.output_text.delta", "response.refusal.delta"):
         text = progress.transcript.grow(event.delta)
         return [TextDelta(text, event.sequence_number)] if text else []
-    if event.type == "response.output_item.done" and event.item.type == "message":
-        return [TextDone(progress.transcript.close(said(event.item)))]
+    if event.type == "response.output_item.added":
+        task = begun_task(event.item)
+        return [task] if task else []
+    if event.type == "response.output_item.done":
+        text_done = [TextDone(progress.transcript.close(said(event.item)))] if event.item.type == "message" else []
+        return [*text_done, *ended_item(event.item, progress)]
     return []
+
+
+def ended_item(item: Any, progress: ResponseProgress) -> list[RunEvent]:
+    """What an item that is whole tells besides its text, once; files are noted in `progress`."""
+    if item.id in progress.told:
+        return []
+    progress.told.add(item.id)
+    if item.type == "code_interpreter_call":
+        progress.containers.add(item.container_id)
+    if item.type == "image_generation_call" and item.result:
+        progress.pictures.append(item.result)
+    if item.type == "message":
+        progress.files += cited_files(item)
+        return _sources(item, progress)
+    task = ended_task(item, summaries=progress.summaries)
+    return [task] if task else []
+
+
+def _sources(message: types.ResponseOutputMessage, progress: ResponseProgress) -> list[RunEvent]:
+    before = len(progress.sources)
+    for key, source in sources_of(message):
+        progress.sources.setdefault(key, source)
+    return [Sources(tuple(progress.sources.values()))] if len(progress.sources) > before else []
 
 
 def said(message: types.ResponseOutputMessage) -> str:
@@ -70,27 +109,28 @@ def answer_of(response: types.Response) -> list[str]:
     return [said(item) for item in response.output if item.type == "message"]
 
 
-def function_calls(response: types.Response) -> list[types.ResponseFunctionToolCall]:
-    """The functions that a response wants called."""
-    return [item for item in response.output if item.type == "function_call"]
-
-
 def ended_event(response: types.Response) -> RunEnded:
     """How a response ended, with a sentence where it did not complete. One that waits for a tool has failed."""
-    counts = counted(response.usage, input_tokens="input_tokens", output_tokens="output_tokens")
+    counts, model = usage_of(response), response.model
     match response.status:
         case "completed":
-            calls = [call.name for call in function_calls(response)]
-            if calls:
-                return RunEnded(RunStatus.FAILED, missing_tool(calls), counts)
-            return RunEnded(RunStatus.COMPLETED, None, counts)
+            return RunEnded(RunStatus.COMPLETED, None, counts, model)
         case "incomplete":
             why = response.incomplete_details.reason if response.incomplete_details else None
-            return RunEnded(RunStatus.INCOMPLETE, cut_off(why), counts)
+            return RunEnded(RunStatus.INCOMPLETE, cut_off(why), counts, model)
         case "cancelled":
-            return RunEnded(RunStatus.CANCELLED, "This answer was cancelled on the server.", counts)
+            return RunEnded(RunStatus.CANCELLED, "This answer was cancelled on the server.", counts, model)
         case _:
-            return RunEnded(RunStatus.FAILED, failure_of(response).sentence, counts)
+            return RunEnded(RunStatus.FAILED, failure_of(response).sentence, counts, model)
+
+
+def usage_of(response: types.Response) -> dict[str, int]:
+    """The tokens that a response used."""
+    return {
+        **counted(response.usage, input_tokens="input_tokens", output_tokens="output_tokens"),
+        **detailed(response.usage, "input_tokens_details", cached_tokens="cached_tokens"),
+        **detailed(response.usage, "output_tokens_details", reasoning_tokens="reasoning_tokens"),
+    }
 
 
 def failure_of(response: types.Response) -> BackendError:

@@ -3,38 +3,115 @@
 https://platform.openai.com/docs/api-reference/responses/create
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from bot.backends.conversations import item_of
-from bot.engine.ports import Message, RunRequest
+from bot.engine.ports import Assistant, HostedMcp, RunRequest, ToolOutput, ToolSpec
 
 
-def parameters_of(request: RunRequest, messages: Sequence[Message], *, background: bool) -> dict[str, Any]:
-    """The parameters of the response that answers `messages`; all that a run needs goes with it."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one response is asked: items, the vector stores that file search looks into, files only code can open."""
+
+    items: Sequence[Any]
+    stores: Sequence[str] = ()
+    files: Sequence[str] = ()
+
+
+def parameters_of(request: RunRequest, asked: Asked, model: str, *, background: bool) -> dict[str, Any]:
+    """The parameters of the response that answers what was asked; all that a run needs goes with it."""
     assistant = request.assistant
     parameters: dict[str, Any] = {
-        "model": assistant.model,
+        "model": model,
         "conversation": request.backend_thread,
         "instructions": f"{assistant.instructions}\n\n{request.context}",
         "store": True,
         # The Assistants API left the oldest out by itself; Responses refuses by default.
-        "truncation": "auto",
+        "truncation": assistant.truncation or "auto",
         "safety_identifier": request.asker,
         "metadata": {"bobbin_run": request.run},
+        **_settings(assistant),
     }
-    if messages:
-        parameters["input"] = [item_of(message) for message in messages]
-    if assistant.tools:
-        parameters["tools"] = [_tool(tool) for tool in assistant.tools]
-    if assistant.temperature is not None:
-        parameters["temperature"] = assistant.temperature
-    if assistant.reasoning_effort is not None:
-        parameters["reasoning"] = {"effort": assistant.reasoning_effort}
+    if asked.items:
+        parameters["input"] = list(asked.items)
+    if tools := tools_of(request, asked.stores, asked.files):
+        parameters["tools"] = tools
+        if assistant.tool_choice is not None:
+            parameters["tool_choice"] = _choice(assistant.tool_choice, request.functions)
     if background:
         parameters["background"] = True
     return parameters
 
 
-def _tool(name: str) -> dict[str, Any]:
-    return {"type": name, "container": {"type": "auto"}} if name == "code_interpreter" else {"type": name}
+def tools_of(request: RunRequest, stores: Sequence[str], files: Sequence[str]) -> list[dict[str, Any]]:
+    """The tools of one run: the provider's own, MCP servers that it calls, and functions."""
+    assistant = request.assistant
+    hosted: Mapping[str, dict[str, Any]] = {
+        "code_interpreter": {"container": {"type": "auto", **({"file_ids": list(files)} if files else {})}},
+        "file_search": {"vector_store_ids": list(stores)},
+        "web_search": {},
+        "image_generation": {},
+    }
+    tools = [{"type": name, **hosted[name]} for name in assistant.tools if name in hosted]
+    return [*tools, *map(_server, assistant.hosted_mcp), *map(_function, request.functions)]
+
+
+def output_item(output: ToolOutput) -> dict[str, Any]:
+    """What a call came to, as an item for the API."""
+    if output.approved is not None and output.call.startswith("mcpr"):
+        return {"type": "mcp_approval_response", "approval_request_id": output.call, "approve": output.approved}
+    text = f"Error: {output.text}" if output.failed else output.text
+    return {"type": "function_call_output", "call_id": output.call, "output": text}
+
+
+def _settings(assistant: Assistant) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "temperature": assistant.temperature,
+        "top_p": assistant.top_p,
+        "max_output_tokens": assistant.max_output_tokens,
+        "text": {"format": _format(assistant.response_format)} if assistant.response_format else None,
+        "reasoning": _reasoning(assistant) or None,
+    }
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def _reasoning(assistant: Assistant) -> dict[str, Any]:
+    effort = {"effort": assistant.reasoning_effort} if assistant.reasoning_effort else {}
+    return effort | ({"summary": "auto"} if assistant.reasoning_summary else {})
+
+
+def _format(wanted: str | Mapping[str, Any]) -> dict[str, Any]:
+    if isinstance(wanted, str):
+        return {"type": wanted}
+    return {"type": "json_schema", "name": wanted["name"], "schema": dict(wanted["schema"])}
+
+
+def _choice(wanted: str, functions: Sequence[ToolSpec]) -> str | dict[str, str]:
+    """none, auto, required, a function's name, or a tool of the provider's."""
+    if wanted in ("none", "auto", "required"):
+        return wanted
+    if any(spec.name == wanted for spec in functions):
+        return {"type": "function", "name": wanted}
+    return {"type": wanted}
+
+
+def _server(server: HostedMcp) -> dict[str, Any]:
+    return {
+        "type": "mcp",
+        "server_label": server.label,
+        "server_url": server.url,
+        "require_approval": "always" if server.approval else "never",
+        **({"allowed_tools": list(server.allowed_tools)} if server.allowed_tools else {}),
+    }
+
+
+def _function(spec: ToolSpec) -> dict[str, Any]:
+    return {
+        "type": "function",
+        "name": spec.name,
+        "description": spec.description,
+        "parameters": dict(spec.parameters),
+        # Strict schemas allow no optional arguments; what is wrong with a call is told to the model.
+        "strict": False,
+    }

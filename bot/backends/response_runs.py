@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import openai
 import structlog
@@ -20,21 +19,26 @@ from bot.backends.response_events import (
     ResponseProgress,
     answer_of,
     ended_event,
+    ended_item,
     failure_of,
-    function_calls,
     read_stream,
+    usage_of,
 )
-from bot.backends.response_parameters import parameters_of
+from bot.backends.response_files import ResponseFiles, picture
+from bot.backends.response_items import wanted_calls
+from bot.backends.response_parameters import Asked, parameters_of
 from bot.backends.retries import Patience, patiently
 from bot.backends.streaming import BREAKS, StreamedCall, stream_timeout
 from bot.backends.transcript import joined
-from bot.engine.ports import Message, RunEnded, RunEvent, RunRequest, RunStarted, RunStatus, TextDone
+from bot.engine.ports import CallsWanted, Message, RunEnded, RunEvent, RunRequest, RunStarted, RunStatus, TextDone
 from bot.errors import ContextOverflow, RunBroken
 
 _log = structlog.get_logger()
 
 _BROKE = "The connection to the model server broke in the middle of the answer. Please try again."
 _GOING = frozenset({"queued", "in_progress"})
+#: OpenAI's words for a conversation that has a call without an output.
+_DANGLING = "No tool output found"
 
 Stream = openai.AsyncStream[types.ResponseStreamEvent]
 
@@ -54,6 +58,7 @@ class ResponseRuns:
         client: openai.AsyncOpenAI,
         patience: Patience,
         conversations: Conversations,
+        files: ResponseFiles,
         *,
         background: bool,
         poll: float,
@@ -64,15 +69,17 @@ class ResponseRuns:
         self._client = client
         self._patience = patience
         self._conversations = conversations
+        self._files = files
         self._background = background
         self._poll = poll
         self._silence = stream_timeout(silence)
         self._streamed: StreamedCall[types.ResponseStreamEvent] = StreamedCall()
 
     async def make(
-        self, request: RunRequest, messages: Sequence[Message], after: str
+        self, request: RunRequest, asked: Asked, messages: Sequence[Message], after: str
     ) -> AsyncGenerator[RunEvent, None]:
-        """Make a response to `messages`, once, and follow it; `after` is the conversation's newest item before it.
+        """Make a response to what is `asked`, once, and follow it; `messages` are those among it, `after` is the
+        conversation's newest item before it.
 
         Raises ThreadLocked, RunBroken, ContextOverflow.
         """
@@ -80,10 +87,8 @@ class ResponseRuns:
         async def found() -> Found | None:
             return await self.find(request, messages, after)
 
-        opened = await self._conversations.unlocked(
-            lambda: patiently(partial(self._create, request, messages), self._patience, done=found), found
-        )
-        progress = ResponseProgress()
+        opened = await self._opened(request, asked, found)
+        progress = ResponseProgress(summaries=request.assistant.reasoning_summary)
         answer = opened if isinstance(opened, Found) else None
         if isinstance(opened, types.Response):
             progress.response_id = opened.id
@@ -95,12 +100,28 @@ class ResponseRuns:
                     yield event
         if answer is None and progress.ended is None:
             answer = await self._look(progress, found)
-        for event in _answered(answer) if answer else await self._concluded(request, progress):
-            yield event
+        async with aclosing(_told(answer) if answer else self._concluded(request, progress)) as last:
+            async for event in last:
+                yield event
+
+    async def _opened(
+        self, request: RunRequest, asked: Asked, found: Callable[[], Awaitable[Found | None]]
+    ) -> Stream | types.Response | Found:
+        """The response, by the first model that there is and that has time for it."""
+        models = [request.assistant.model, *request.assistant.fallback_models]
+        for place, model in enumerate(models, 1):
+            create = partial(self._create, request, asked, model)
+            try:
+                return await self._conversations.unlocked(partial(patiently, create, self._patience, done=found), found)
+            except openai.APIStatusError as error:
+                if place == len(models) or not _another_may(error):
+                    raise
+                _log.warning("model-passed-over", model=model, code=error.code, status=error.status_code)
+        raise AssertionError("unreachable")
 
     async def take_up(self, request: RunRequest, response: types.Response) -> AsyncGenerator[RunEvent, None]:
         """Follow a response that was made by an earlier attempt."""
-        progress = ResponseProgress(response.id)
+        progress = ResponseProgress(response.id, summaries=request.assistant.reasoning_summary)
         yield RunStarted(response.id)
         if response.status in _GOING and response.background:
             # From its first event on: the deltas before `request.cursor` went to a process that is gone.
@@ -110,8 +131,9 @@ class ResponseRuns:
         progress.ended = progress.ended or await self.ended(response.id)
         if progress.ended is None:
             raise RunBroken("The model server no longer has this answer.")
-        for event in await self._concluded(request, progress):
-            yield event
+        async with aclosing(self._concluded(request, progress)) as last:
+            async for event in last:
+                yield event
 
     async def find(self, request: RunRequest, messages: Sequence[Message], after: str) -> Found | None:
         """The answer to `messages`, if the conversation has one after the item `after`."""
@@ -146,14 +168,18 @@ class ResponseRuns:
         except (openai.BadRequestError, openai.NotFoundError):
             _log.debug("response-had-ended", response=response_id)
 
-    async def _create(self, request: RunRequest, messages: Sequence[Message]) -> Stream | types.Response:
-        made = await self._streamed.make(
-            partial(
-                self._client.responses.with_raw_response.create,
-                **parameters_of(request, messages, background=self._background),
-                timeout=self._silence,
-            )
-        )
+    async def _create(self, request: RunRequest, asked: Asked, model: str) -> Stream | types.Response:
+        parameters = parameters_of(request, asked, model, background=self._background)
+        create = partial(self._client.responses.with_raw_response.create, **parameters, timeout=self._silence)
+        try:
+            made = await self._streamed.make(create)
+        except openai.BadRequestError as error:
+            # A call of an earlier run that was left without its output makes every request fail.
+            if _DANGLING not in str(error.message) or not await self._conversations.answer_calls(
+                request.backend_thread, except_for={output.call for output in request.outputs}
+            ):
+                raise
+            made = await self._streamed.make(create)
         if isinstance(made, openai.AsyncStream):
             return made
         if "id" not in made:
@@ -193,6 +219,10 @@ class ResponseRuns:
         try:
             async for event in read_stream(stream, progress):
                 yield event
+                if progress.files or progress.pictures:
+                    async with aclosing(self._made(request, progress)) as files:
+                        async for file in files:
+                            yield file
         except BREAKS as error:
             _log.info("stream-broke", run=request.run, error=type(error).__name__)
             progress.broke = True
@@ -224,7 +254,7 @@ class ResponseRuns:
             progress.response_id, stream=True, starting_after=after, timeout=self._silence
         )
 
-    async def _concluded(self, request: RunRequest, progress: ResponseProgress) -> list[RunEvent]:
+    async def _concluded(self, request: RunRequest, progress: ResponseProgress) -> AsyncGenerator[RunEvent, None]:
         """The last events of a response that has ended."""
         response, shown = progress.ended, progress.transcript.text
         assert response is not None
@@ -232,18 +262,51 @@ class ResponseRuns:
             failure = failure_of(response)
             if isinstance(failure, ContextOverflow):
                 raise failure
-        calls = function_calls(response)
-        if calls and response.status == "completed":
-            # Left without outputs, they would make every later request in this conversation fail.
-            await self._conversations.add(request.backend_thread, [_no_such_tool(call) for call in calls])
         text = progress.transcript.settle(answer_of(response), final=response.status == "completed")
-        return [*([] if text is None else [TextDone(text)]), ended_event(response)]
+        if text is not None:
+            yield TextDone(text)
+        for item in response.output:
+            for event in ended_item(item, progress):
+                yield event
+        async with aclosing(self._made(request, progress, final=True)) as files:
+            async for file in files:
+                yield file
+        calls = wanted_calls(response.output)
+        if calls and response.status == "completed":
+            yield CallsWanted(calls, usage_of(response))
+        else:
+            yield ended_event(response)
+
+    async def _made(
+        self, request: RunRequest, progress: ResponseProgress, *, final: bool = False
+    ) -> AsyncGenerator[RunEvent, None]:
+        """The files that are known by now, fetched at once: containers die. At the end, those too of which the answer
+        does not speak."""
+        if request.folder is None:
+            return
+        if final and progress.ended is not None:
+            known = {file.file for file in progress.files} | progress.fetched
+            for container in progress.containers:
+                progress.files += await self._files.uncited(container, progress.ended.created_at, known)
+        due = {file.file: file for file in progress.files if file.file not in progress.fetched}
+        progress.fetched |= due.keys()
+        progress.files = []
+        pictures, progress.pictures = progress.pictures, []
+        for result in pictures:
+            progress.drawn += 1
+            drawn = await picture(result, request.folder, progress.drawn)
+            if drawn is not None:
+                yield drawn
+        async with aclosing(self._files.fetched(list(due.values()), request.folder)) as fetched:
+            async for file in fetched:
+                yield file
 
 
-def _answered(found: Found) -> list[RunEvent]:
-    return [TextDone(found.text), RunEnded(RunStatus.COMPLETED)]
+async def _told(found: Found) -> AsyncGenerator[RunEvent, None]:
+    yield TextDone(found.text)
+    yield RunEnded(RunStatus.COMPLETED)
 
 
-def _no_such_tool(call: types.ResponseFunctionToolCall) -> Any:
-    output = "Error: there is no such tool. Answer without it."
-    return {"type": "function_call_output", "call_id": call.call_id, "output": output}
+def _another_may(error: openai.APIStatusError) -> bool:
+    """Whether another model may answer: this one is not there any more, or has no time."""
+    return error.code == "model_not_found" or (error.status_code in (429, 503) and error.code != "insufficient_quota")

@@ -3,17 +3,28 @@
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any
 
 import openai
+from openai.types import responses as types
 from openai.types.conversations import Message as ConversationMessage
 
 from bot.backends.checks import check_models, unreachable
 from bot.backends.conversations import Conversations, has_unanswered
 from bot.backends.failures import check_lengths, once_answering, translated
 from bot.backends.limits import RESPONSES_MESSAGE
+from bot.backends.moderation import Moderation
+from bot.backends.response_files import ResponseFiles, file_problem
+from bot.backends.response_items import wanted_calls
+from bot.backends.response_parameters import Asked, output_item
 from bot.backends.response_runs import ResponseRuns
 from bot.backends.retries import LOCK_PATIENCE, Patience
+from bot.backends.transcription import transcribed
+from bot.backends.vector_stores import VectorStores
 from bot.engine.ports import (
+    Ability,
+    Assistant,
+    Attachment,
     Check,
     Message,
     RunEnded,
@@ -24,6 +35,7 @@ from bot.engine.ports import (
     TextDelta,
     TextDone,
     ThreadKey,
+    ToolOutput,
 )
 from bot.errors import BackendError, BackendUnsupported, ContextOverflow, ThreadGone
 
@@ -45,6 +57,7 @@ class ResponsesBackend:
 
     name = "responses"
     message_limit = RESPONSES_MESSAGE
+    abilities = frozenset(Ability)
 
     def __init__(
         self,
@@ -61,9 +74,19 @@ class ResponsesBackend:
         seconds."""
         patience = patience or Patience()
         self._client = client
+        self._patience = patience
         self._conversations = Conversations(client, patience, lock_patience)
+        self._files = ResponseFiles(client, patience)
+        self._stores = VectorStores(client, patience)
+        self._moderation = Moderation(client, patience)
         self._runs = ResponseRuns(
-            client, patience, self._conversations, background=background, poll=poll, silence=silence
+            client,
+            patience,
+            self._conversations,
+            self._files,
+            background=background,
+            poll=poll,
+            silence=silence,
         )
 
     async def close(self) -> None:
@@ -82,6 +105,15 @@ class ResponsesBackend:
             return [Check(name, (await self._explained(error)).sentence)]
         return [Check(name, None), *await check_models(self._client, models)]
 
+    def file_problem(self, assistant: Assistant, name: str, media_type: str, size: int) -> str | None:  # noqa: ARG002
+        return file_problem(assistant, media_type, size)
+
+    async def transcribe(self, audio: Attachment) -> str:
+        try:
+            return await transcribed(self._client, self._patience, audio)
+        except openai.APIError as error:
+            raise translated(error) from error
+
     async def create_thread(self, key: ThreadKey, history: Sequence[Message]) -> str:
         try:
             return await self._conversations.create(key, history)
@@ -92,7 +124,7 @@ class ResponsesBackend:
         check_lengths(request.messages, self.message_limit)
         answering = False
         try:
-            async with aclosing(self._events(request)) as events:
+            async with aclosing(self._moderated(request)) as events:
                 async for event in events:
                     answering = answering or isinstance(event, TextDelta | TextDone)
                     yield event
@@ -111,11 +143,23 @@ class ResponsesBackend:
         try:
             if mark.response:
                 await self._runs.cancel(mark.response)
+            await self._conversations.answer_calls(request.backend_thread)
             await self._keep_asked(request, mark.after, shown)
         except openai.NotFoundError:
             return  # with its conversation, the run is gone
         except openai.APIError as error:
             raise translated(error) from error
+
+    async def _moderated(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
+        """A run's events; with moderation, after a look at what was asked, and with one at what is answered."""
+        events: AsyncGenerator[RunEvent, None] = self._events(request)
+        if request.assistant.moderation:
+            if request.backend_run is None:
+                await self._moderation.check_posts([message.text for message in request.messages])
+            events = self._moderation.held_back(events)
+        async with aclosing(events):
+            async for event in events:
+                yield event
 
     async def _keep_asked(self, request: RunRequest, after: str, shown: str) -> None:
         """A response that is cancelled leaves nothing in its conversation, and people refer to what they asked."""
@@ -126,17 +170,29 @@ class ResponsesBackend:
             await self._conversations.say(request.backend_thread, [*asked, *answer])
 
     async def _events(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
-        messages = _spoken(request)
+        messages = [] if request.outputs else _spoken(request)
         earlier = await self._earlier(request, messages)
         if earlier is None:
             after = await self._conversations.last_item(request.backend_thread)
             yield RunStarted(_AFTER + after)
-            if request.attempt > 1:
+            if request.attempt > 1 and not request.outputs:
                 messages = await self._not_there_yet(request, messages)
-            earlier = self._marked(self._runs.make(request, messages, after), after)
+            asked = await self._asked(request, messages)
+            earlier = self._marked(self._runs.make(request, asked, messages, after), after)
         async with aclosing(earlier) as events:
             async for event in events:
                 yield event
+
+    async def _asked(self, request: RunRequest, messages: Sequence[Message]) -> Asked:
+        """What the next response is asked: the posts with their files, or what the calls before came to."""
+        items: list[Any] = [output_item(output) for output in request.outputs]
+        for_code: list[str] = []
+        for message in messages:
+            item, files = await self._files.input_of(message)
+            items.append(item)
+            for_code += files
+        store = await self._stores.ensure(request.assistant)
+        return Asked(items, stores=[store] if store else [], files=for_code)
 
     async def _marked(self, events: AsyncGenerator[RunEvent, None], after: str) -> AsyncGenerator[RunEvent, None]:
         """A response's events, its start with where it began."""
@@ -153,6 +209,8 @@ class ResponsesBackend:
             found = await self._runs.find(request, messages, mark.after)
             return _told(found.text) if found else None
         response = await self._runs.retrieve(mark.response)
+        if response is not None and request.outputs and _waits_for(response, request.outputs):
+            return None  # the calls were made since; now their outputs are handed in
         if response is None or response.status == "cancelled":
             # It ended with the process that listened to it, and the conversation has nothing of it.
             return None
@@ -203,9 +261,13 @@ class _Mark:
         return cls(response.strip() or None, after)
 
 
+def _waits_for(response: types.Response, outputs: Sequence[ToolOutput]) -> bool:
+    return bool({call.id for call in wanted_calls(response.output)} & {output.call for output in outputs})
+
+
 def _spoken(request: RunRequest) -> list[Message]:
     """The messages that say something: servers refuse empty ones."""
-    return [message for message in request.messages if message.text.strip()]
+    return [message for message in request.messages if message.text.strip() or message.files]
 
 
 def _unknown_route(error: openai.NotFoundError) -> bool:

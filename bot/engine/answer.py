@@ -2,13 +2,20 @@
 
 import hashlib
 import hmac
-from collections.abc import Sequence
-from contextlib import aclosing
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, aclosing
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+from bot.engine.attachments import Attachments
+from bot.engine.calls import Calls, Scene
 from bot.engine.ports import (
     Assistant,
     Backend,
+    CallState,
+    CallsWanted,
+    FileMade,
     Message,
     Notices,
     Post,
@@ -17,12 +24,19 @@ from bot.engine.ports import (
     ReplyTarget,
     Run,
     RunEnded,
+    RunEvent,
     RunRequest,
     RunStarted,
     RunStatus,
+    Said,
+    Source,
+    Sources,
     Storage,
+    Task,
     TextDelta,
     TextDone,
+    Toolbox,
+    ToolOutput,
     Workspace,
 )
 from bot.errors import BackendError, ContextOverflow, PostTooLong, RunBroken, ThreadGone
@@ -44,31 +58,68 @@ def target_of(posts: Sequence[Post]) -> ReplyTarget:
     return ReplyTarget(ask.thread, ask.author, ask.author_team, ask.surface)
 
 
+class _Shown:
+    """The answer's text over several legs: a backend counts the text of one, or of the whole run."""
+
+    def __init__(self, before: str) -> None:
+        self._before = before
+        self._own = ""
+
+    def grow(self, text: str) -> str:
+        self._own += text
+        return self._whole()
+
+    def settle(self, text: str) -> str:
+        """`text` is all of it: with what was said before, where the backend remembers that."""
+        self._own = text
+        return self._whole()
+
+    def _whole(self) -> str:
+        if not self._before or self._own.startswith(self._before):
+            return self._own or self._before
+        return f"{self._before}\n\n{self._own}" if self._own else self._before
+
+
+@dataclass(frozen=True, slots=True)
+class Helpers:
+    """What answers are made with."""
+
+    storage: Storage
+    backend: Backend
+    workspace: Workspace
+    notices: Notices
+    attachments: Attachments
+    toolbox: Toolbox
+    calls: Calls
+    #: Keys the hash that stands for a person at the backend.
+    secret: bytes
+
+
 class Answer:
-    """Follows one run at the backend. `text` and `ended` are what has come of it so far."""
+    """Follows one run at the backend. `text`, `sources` and `ended` are what has come of it so far."""
 
     def __init__(
         self,
         run: Run,
         posts: Sequence[Post],
-        *,
         assistant: Assistant,
-        storage: Storage,
-        backend: Backend,
-        workspace: Workspace,
-        notices: Notices,
-        secret: bytes,
+        helpers: Helpers,
+        *,
+        folder: Path,
+        waiting: Callable[[], AbstractContextManager[None]],
     ) -> None:
-        self.text = ""
+        """`folder` is for files and lasts as long as the reply; `waiting` holds the run's deadline while people are
+        asked."""
+        self.text = run.said
+        self.sources: tuple[Source, ...] = ()
         self.ended: RunEnded | None = None
+        self.usage: Counter[str] = Counter()
         self._run = run
         self._posts = posts
         self._assistant = assistant
-        self._storage = storage
-        self._backend = backend
-        self._workspace = workspace
-        self._notices = notices
-        self._secret = secret
+        self._with = helpers
+        self._folder = folder
+        self._waiting = waiting
         self._request: RunRequest | None = None
 
     async def make(self, reply: Reply) -> None:
@@ -76,43 +127,73 @@ class Answer:
         messages = await self._messages()
         backend_thread = self._run.backend_thread or await self._backend_thread()
         try:
-            await self._follow(await self._new_request(messages, backend_thread), reply)
+            await self._legs(await self._new_request(messages, backend_thread), reply)
         except (ThreadGone, ContextOverflow) as error:
             # Once only: a fresh thread that fails in the same way is the person's to hear about.
             backend_thread = await self._fresh_thread()
-            await self._notices.public(target_of(self._posts), _replaced(error))
+            await self._with.notices.public(target_of(self._posts), _replaced(error))
             self._run = replace(self._run, backend_run=None, cursor=None, attempt=1)
-            await self._follow(await self._new_request(messages, backend_thread), reply)
+            await self._legs(await self._new_request(messages, backend_thread), reply)
 
     async def cancel(self, *, for_good: bool) -> None:
         """End the run at the backend, if it got that far. `for_good` says that it is not offered again, so that its
         text so far is an answer. Raises BackendError."""
         if self._request is not None:
-            await self._backend.cancel(self._request, self.text if for_good else "")
+            await self._with.backend.cancel(self._request, self.text if for_good else "")
 
-    async def _follow(self, request: RunRequest, reply: Reply) -> None:
+    async def _legs(self, request: RunRequest, reply: Reply) -> None:
+        """From wait to wait for tools, until the run has ended."""
+        while (wanted := await self._follow(request, reply)) is not None:
+            self._count(wanted.usage)
+            await self._keep(status=RunStatus.REQUIRES_ACTION, said=self.text)
+            offered = frozenset(each.name for each in request.functions)
+            scene = Scene(self._run, self._assistant, target_of(self._posts), reply, offered, self._waiting)
+            outputs = await self._with.calls.outputs(wanted.calls, scene)
+            assert self._request is not None
+            # A new leg: nothing of it can be at the backend yet.
+            request = replace(self._request, outputs=outputs, attempt=1)
+
+    async def _follow(self, request: RunRequest, reply: Reply) -> CallsWanted | None:
+        """The run's events, until it has ended, or to what it waits for."""
         self._request = request
         await self._keep(status=RunStatus.IN_PROGRESS, backend_thread=request.backend_thread)
-        async with aclosing(self._backend.run(request)) as events:
+        shown = _Shown(self._run.said)
+        async with aclosing(self._with.backend.run(request)) as events:
             async for event in events:
-                match event:
-                    case RunStarted(backend_run):
-                        self._request = replace(request, backend_run=backend_run)
-                        await self._keep(backend_run=backend_run)
-                    case TextDelta(text):
-                        self.text += text
-                        reply.show(self.text)
-                    case TextDone(text):
-                        self.text = text
-                        reply.show(text)
-                    case RunEnded():
-                        self.ended = event
+                if isinstance(event, CallsWanted):
+                    return event
+                if isinstance(event, RunStarted):
+                    self._request = replace(request, backend_run=event.backend_run)
+                    await self._keep(backend_run=event.backend_run)
+                self._hear(event, shown, reply)
         if self.ended is None:
             raise RunBroken("The answer broke off, and the server does not say why.")
+        self._count(self.ended.usage)
+        return None
+
+    def _hear(self, event: RunEvent, shown: _Shown, reply: Reply) -> None:
+        match event:
+            case TextDelta(text):
+                self.text = shown.grow(text)
+                reply.show(self.text)
+            case TextDone(text):
+                self.text = shown.settle(text)
+                reply.show(self.text)
+            case Task():
+                reply.task(event)
+            case Sources(sources):
+                self.sources = sources
+            case FileMade():
+                reply.attach(event)
+            case RunEnded():
+                self.ended = event
+
+    def _count(self, usage: Mapping[str, int]) -> None:
+        self.usage.update(usage)
 
     async def _keep(self, **changes: object) -> None:
         self._run = replace(self._run, **changes)  # type: ignore[arg-type]  # mypy cannot check ** of replace
-        await self._storage.update_run(self._run)
+        await self._with.storage.update_run(self._run)
 
     # What the backend is told
 
@@ -125,18 +206,40 @@ class Answer:
             backend_thread=backend_thread,
             messages=messages,
             context=await self._context(ask),
-            asker=hmac.new(self._secret, who, hashlib.sha256).hexdigest(),
+            asker=hmac.new(self._with.secret, who, hashlib.sha256).hexdigest(),
             attempt=self._run.attempt,
             backend_run=self._run.backend_run,
             cursor=self._run.cursor,
+            functions=await self._with.toolbox.functions(self._assistant),
+            outputs=await self._earlier_outputs(),
+            folder=self._folder,
         )
 
-    async def _messages(self) -> tuple[Message, ...]:
-        return tuple([Message(post.ts, "user", await self._readable(post)) for post in self._posts])
+    async def _earlier_outputs(self) -> tuple[ToolOutput, ...]:
+        """What an earlier attempt's calls came to, if it was about to hand that in."""
+        calls = await self._with.storage.run_calls(self._run.id)
+        latest = [call for call in calls if call.leg == calls[-1].leg]
+        if not latest or any(call.state is not CallState.ANSWERED for call in latest):
+            return ()
+        return tuple(ToolOutput(call.id, call.output, failed=call.failed, approved=call.approved) for call in latest)
 
-    async def _readable(self, post: Post) -> str:
-        text = await self._workspace.readable(post.text) or "(a post without words)"
-        limit = self._backend.message_limit
+    async def _messages(self) -> tuple[Message, ...]:
+        messages: list[Message] = []
+        problems: list[str] = []
+        for post in self._posts:
+            attached = await self._with.attachments.of(post.files, self._assistant, self._folder)
+            problems += attached.problems
+            messages.append(Message(post.ts, "user", await self._readable(post, attached.words), attached.files))
+        if problems and self._run.attempt == 1:
+            listed = "\n".join(f"• {problem}" for problem in problems)
+            await self._with.notices.public(target_of(self._posts), f"I cannot use this:\n{listed}")
+        return tuple(messages)
+
+    async def _readable(self, post: Post, attached: str) -> str:
+        words = await self._with.workspace.readable(post.text)
+        text = "\n\n".join(part for part in (words, attached) if part)
+        text = text or ("(see the files)" if post.files else "(a post without words)")
+        limit = self._with.backend.message_limit
         if len(text) > limit:
             raise PostTooLong(
                 f"That post has {len(text):,} characters; at most {limit:,} reach the model at once. "
@@ -144,13 +247,13 @@ class Answer:
             )
         if post.surface == "im":
             return text
-        return f"{_one_line(await self._workspace.person(post.author))}: {text}"
+        return f"{_one_line(await self._with.workspace.person(post.author))}: {text}"
 
     async def _context(self, ask: Post) -> str:
-        person = _one_line(await self._workspace.person(ask.author))
+        person = _one_line(await self._with.workspace.person(ask.author))
         where = _SURFACES.get(ask.surface)
         if where is None:
-            where = f"the channel {_one_line(await self._workspace.channel(ask.thread.channel))}"
+            where = f"the channel {_one_line(await self._with.workspace.channel(ask.thread.channel))}"
         lines = [f"You answer in Slack, in {where}. The person asking is {person}."]
         if ask.surface != "im":
             lines.append("Several people may write; each message begins with its author's name and a colon.")
@@ -160,22 +263,28 @@ class Answer:
     # The backend's thread
 
     async def _backend_thread(self) -> str:
-        thread = await self._storage.thread(self._run.thread)
-        if thread and thread.backend_thread and thread.backend == self._backend.name:
+        thread = await self._with.storage.thread(self._run.thread)
+        if thread and thread.backend_thread and thread.backend == self._with.backend.name:
             return thread.backend_thread
         return await self._fresh_thread()
 
     async def _fresh_thread(self) -> str:
         """A new backend thread that begins with what the Slack thread says before these posts, if we may read it."""
         key = self._run.thread
-        thread = await self._storage.thread(key)
-        history: Sequence[Message] = ()
+        thread = await self._with.storage.thread(key)
+        history: list[Message] = []
         if self._posts[0].ts != key.ts:
             after = thread.forgotten_before if thread else None
-            history = await self._workspace.history(key, after=after, before=self._posts[0].ts)
-        backend_thread = await self._backend.create_thread(key, history)
-        await self._storage.map_thread(key, self._backend.name, backend_thread)
+            said = await self._with.workspace.history(key, after=after, before=self._posts[0].ts)
+            history = [await self._with_files(each) for each in said]
+        backend_thread = await self._with.backend.create_thread(key, history)
+        await self._with.storage.map_thread(key, self._with.backend.name, backend_thread)
         return backend_thread
+
+    async def _with_files(self, said: Said) -> Message:
+        attached = await self._with.attachments.of(said.files, self._assistant, self._folder)
+        text = "\n\n".join(part for part in (said.message.text, attached.words) if part)
+        return replace(said.message, text=text or "(see the files)", files=attached.files)
 
 
 def _replaced(error: BackendError) -> str:

@@ -1,43 +1,12 @@
-"""The assistants: Markdown files that people review, and which of them answers where.
-
-A file is YAML front matter between two lines of three dashes, then the instructions. The key is its name.
-"""
+"""The assistants, and which of them answers where."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, NoReturn
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from bot.engine.ports import Assistant, Scope, SuggestedPrompt, Thread
+from bot.engine.assistant_files import HOSTED_TOOLS, read_assistant
+from bot.engine.ports import Ability, Assistant, Scope, Thread
 from bot.errors import AssistantFileError, CommandError
-
-_FENCE = "---"
-#: The Assistants API's limit for instructions (https://platform.openai.com/docs/api-reference/assistants).
-_INSTRUCTIONS_LIMIT = 256_000
-
-
-class _Prompt(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    title: str = Field(min_length=1, max_length=75)
-    message: str = Field(min_length=1, max_length=3000)
-
-
-class _FrontMatter(BaseModel):
-    """What a file may say above its instructions."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-    name: str = Field(min_length=1, max_length=256)
-    description: str = Field(default="", max_length=512)
-    model: str = Field(min_length=1)
-    tools: list[Literal["code_interpreter"]] = []
-    temperature: float | None = Field(default=None, ge=0, le=2)
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
-    #: Slack shows four (https://docs.slack.dev/reference/app-manifest).
-    suggested_prompts: list[_Prompt] = Field(default=[], max_length=4)
-    icon: str | None = Field(default=None, pattern=r"^:[a-z0-9_+'-]+:$")
 
 
 class Assistants:
@@ -92,7 +61,7 @@ def load_assistants(folder: Path, default: str | None) -> Assistants:
         raise AssistantFileError(
             f"BOBBIN_ASSISTANTS: there is no folder {folder}; point it at a folder of *.md definitions."
         )
-    assistants = [_load(path) for path in sorted(folder.glob("*.md"))]
+    assistants = [read_assistant(path) for path in sorted(folder.glob("*.md"))]
     if not assistants:
         raise AssistantFileError(f"BOBBIN_ASSISTANTS: {folder} holds no *.md definition; put one there.")
     keys = [assistant.key for assistant in assistants]
@@ -103,100 +72,68 @@ def load_assistants(folder: Path, default: str | None) -> Assistants:
         raise AssistantFileError(f"BOBBIN_DEFAULT_ASSISTANT: {error.sentence}") from error
 
 
-def _load(path: Path) -> Assistant:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise AssistantFileError(f"{path}: cannot be read ({error}).") from error
-    return parse_assistant(path.stem, text, str(path))
+def check_abilities(
+    assistants: Assistants,
+    backend: str,
+    abilities: frozenset[Ability],
+    functions: frozenset[str],
+    mcp_servers: frozenset[str],
+) -> None:
+    """Raises AssistantFileError for the first assistant that wants what this backend cannot carry, or a function tool
+    or MCP server that there is not."""
+    for assistant in assistants.all():
+        for problem in problems_of(assistant, backend, abilities, functions, mcp_servers):
+            raise AssistantFileError(problem)
 
 
-def parse_assistant(key: str, text: str, source: str) -> Assistant:
-    """An assistant from a definition's text. `source` names it in errors (AssistantFileError, with the line)."""
-    header, body = _split(text, source)
-    node, values = _parse_yaml(header, source)
-    try:
-        front = _FrontMatter.model_validate(values)
-    except ValidationError as error:
-        _refuse(error, node, source)
-    instructions = body.strip()
-    if not instructions:
-        raise AssistantFileError(f"{source}: the instructions below the second --- are empty.")
-    if len(instructions) > _INSTRUCTIONS_LIMIT:
-        raise AssistantFileError(
-            f"{source}: the instructions have {len(instructions):,} characters; {_INSTRUCTIONS_LIMIT:,} are allowed."
-        )
-    return Assistant(
-        key=key.lower(),
-        name=front.name,
-        instructions=instructions,
-        model=front.model,
-        description=front.description,
-        tools=tuple(front.tools),
-        temperature=front.temperature,
-        reasoning_effort=front.reasoning_effort,
-        suggested_prompts=tuple(SuggestedPrompt(p.title, p.message) for p in front.suggested_prompts),
-        icon=front.icon,
-    )
+def problems_of(
+    assistant: Assistant,
+    backend: str,
+    abilities: frozenset[Ability],
+    functions: frozenset[str],
+    mcp_servers: frozenset[str],
+) -> Iterator[str]:
+    """A line for each thing that an assistant wants and cannot have here."""
+    source = assistant.source or assistant.key
+    for ability in wanted_by(assistant):
+        if ability not in abilities:
+            yield (
+                f"{source}: {ability} cannot be used with BOBBIN_BACKEND={backend}; take it out, or choose another "
+                "backend (docs/backends.md)."
+            )
+    for name in assistant.tools:
+        if name not in HOSTED_TOOLS and name not in functions:
+            near = _choices(name, HOSTED_TOOLS | functions, "BOBBIN_TOOLS")
+            yield f"{source}: tools: there is no tool {name}. {near}"
+    for name in assistant.mcp_servers:
+        if name not in mcp_servers:
+            near = _choices(name, mcp_servers, "BOBBIN_MCP")
+            yield f"{source}: mcp_servers: there is no server {name}. {near}"
 
 
-def _split(text: str, source: str) -> tuple[str, str]:
-    lines = text.removeprefix("\ufeff").splitlines(keepends=True)
-    if not lines or lines[0].rstrip() != _FENCE:
-        raise AssistantFileError(f"{source}, line 1: a definition starts with --- and its settings.")
-    for number, line in enumerate(lines[1:], start=1):
-        if line.rstrip() == _FENCE:
-            return "".join(lines[1:number]), "".join(lines[number + 1 :])
-    raise AssistantFileError(f"{source}, line {len(lines)}: the settings are not closed by a second ---.")
+def wanted_by(assistant: Assistant) -> Iterator[Ability]:
+    """What an assistant's file asks for and not every backend can carry."""
+    for name in assistant.tools:
+        yield Ability(name) if name in HOSTED_TOOLS else Ability.FUNCTIONS
+    settings = {
+        Ability.HOSTED_MCP: assistant.hosted_mcp,
+        Ability.FUNCTIONS: assistant.mcp_servers,
+        Ability.TEMPERATURE: assistant.temperature is not None,
+        Ability.TOP_P: assistant.top_p is not None,
+        Ability.REASONING_EFFORT: assistant.reasoning_effort,
+        Ability.REASONING_SUMMARY: assistant.reasoning_summary,
+        Ability.RESPONSE_FORMAT: assistant.response_format,
+        Ability.TOOL_CHOICE: assistant.tool_choice,
+        Ability.MAX_OUTPUT_TOKENS: assistant.max_output_tokens,
+        Ability.TRUNCATION: assistant.truncation,
+        Ability.FALLBACK_MODELS: assistant.fallback_models,
+        Ability.MODERATION: assistant.moderation,
+    }
+    yield from (ability for ability, wanted in settings.items() if wanted)
 
 
-def _parse_yaml(header: str, source: str) -> tuple[yaml.MappingNode, Any]:
-    """The settings twice: as nodes, which know their lines, and as values."""
-    loader = yaml.SafeLoader(header)
-    try:
-        node = loader.get_single_node()
-        if not isinstance(node, yaml.MappingNode):
-            raise AssistantFileError(f"{source}, line 2: expected settings such as `name: Math tutor`.")
-        return node, loader.construct_document(node)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        line = _file_line(mark.line) if mark else 2
-        raise AssistantFileError(f"{source}, line {line}: {error.problem or 'not YAML'}.") from error
-    except yaml.YAMLError as error:
-        raise AssistantFileError(f"{source}: {' '.join(str(error).split())}.") from error
-    finally:
-        loader.dispose()
-
-
-def _refuse(error: ValidationError, node: yaml.MappingNode, source: str) -> NoReturn:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    raise AssistantFileError(
-        f"{source}, line {_line_of(first['loc'], node)}: {where}: {first['msg'].lower()}."
-    ) from error
-
-
-def _line_of(location: tuple[int | str, ...], node: yaml.Node) -> int:
-    """The line in the file of the deepest part of a setting that is there."""
-    line = node.start_mark.line
-    for part in location:
-        child = _child(node, part)
-        if child is None:
-            break
-        node, line = child
-    return _file_line(line)
-
-
-def _child(node: yaml.Node, part: int | str) -> tuple[yaml.Node, int] | None:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if key.value == part:
-                return value, key.start_mark.line
-    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-        return node.value[part], node.value[part].start_mark.line
-    return None
-
-
-def _file_line(line: int) -> int:
-    """YAML counts from 0, below the first dashes; people count from 1, from the top of the file."""
-    return line + 2
+def _choices(name: str, known: Iterable[str], setting: str) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    if close:
+        return f"Did you mean {close[0]}?"
+    return f"{setting} has: {', '.join(sorted(known)) or 'none'}."

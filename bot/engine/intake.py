@@ -75,6 +75,11 @@ class Intake:
         self._scheduler.wake(thread)
         return True
 
+    async def decide(self, run_id: str, call_id: str, person: str, *, approved: bool) -> str | None:
+        """Approve or deny a tool call that people were asked about. Returns what to tell the person alone, None where
+        it counts."""
+        return await self._runs.decide(run_id, call_id, person, approved=approved)
+
     def stop(self, thread: ThreadKey) -> bool:
         """End the run of a thread and keep its text so far. Returns whether one was going."""
         return self._runs.stop(thread)
@@ -92,6 +97,8 @@ class Intake:
 
     def _kind(self, arrival: Arrival) -> PostKind:
         post = arrival.post
+        if post.files and not post.text.strip():
+            return PostKind.ASK if not arrival.to_others or arrival.addressed else PostKind.CONTEXT
         if arrival.addressed and self._commands.is_command(post.text, mentioned=arrival.mentioned):
             return PostKind.COMMAND
         if arrival.to_others and not arrival.addressed:

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from storage.base import (
+    CallState,
     Post,
     PostFile,
     PostKind,
     ReplyMessage,
     Run,
+    RunCall,
     RunStatus,
     Scope,
     Storage,
@@ -30,12 +32,14 @@ __all__ = [
     "Assistant",
     "Attachment",
     "Backend",
+    "CallState",
     "CallsWanted",
     "ChannelMessage",
     "ChannelReader",
     "Check",
     "Ending",
     "FileMade",
+    "Files",
     "HostedMcp",
     "Message",
     "Notices",
@@ -48,11 +52,13 @@ __all__ = [
     "ReplyMessage",
     "ReplyTarget",
     "Run",
+    "RunCall",
     "RunEnded",
     "RunEvent",
     "RunRequest",
     "RunStarted",
     "RunStatus",
+    "Said",
     "Scheduler",
     "Scope",
     "Source",
@@ -158,6 +164,8 @@ class Assistant:
     moderation: bool = False
     suggested_prompts: tuple[SuggestedPrompt, ...] = ()
     icon: str | None = None
+    #: The file that defines it, for errors.
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,8 +443,14 @@ class Reply(Protocol):
     def show(self, text: str) -> None:
         """Show more of the answer, soon; returns at once. Raises SlackRefused once Slack takes no more."""
 
-    async def finish(self, text: str, ending: Ending) -> None:
-        """Show all of it, then how it ended; returns when Slack has it. Raises SlackRefused."""
+    def task(self, task: Task) -> None:
+        """Show what a tool does, soon; what is said later of the same task replaces it."""
+
+    def attach(self, file: FileMade) -> None:
+        """Post a file after the text so far, soon. The file has to stay until the reply is finished."""
+
+    async def finish(self, text: str, ending: Ending, sources: Sequence[Source] = ()) -> None:
+        """Show all of it, what it rests on, and how it ended; returns when Slack has it. Raises SlackRefused."""
 
     async def apologise(self, ending: Ending) -> None:
         """Say that Slack took no more of it, if Slack takes that. Raises nothing."""
@@ -473,8 +487,22 @@ class Replies(Protocol):
         """
 
 
+class Files(Protocol):
+    """What people attached."""
+
+    async def fetch(self, file: PostFile, folder: Path, limit: int) -> Attachment:
+        """Download a file into a folder, `limit` bytes at most. Raises FileUnusable: its sentence is the reason."""
+
+
 class Notices(Protocol):
     """Short lines of Bobbin's own."""
+
+    async def ask(self, run: str, target: ReplyTarget, call: ToolCall, approvers: Sequence[str]) -> str:
+        """Ask in the thread whether a tool may be used; only `approvers` may say so. Returns the question's ts.
+        Raises SlackRefused."""
+
+    async def asked(self, thread: ThreadKey, ts: str, text: str) -> None:
+        """What came of a question takes its place. Raises nothing."""
 
     async def private(self, target: ReplyTarget, text: str) -> None:
         """To one person: only they see it."""
@@ -489,6 +517,14 @@ class Notices(Protocol):
         """Take the mark off, if there is one. Raises nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A message of a thread's history, and the files that came with it."""
+
+    message: Message
+    files: tuple[PostFile, ...] = ()
+
+
 class Workspace(Protocol):
     """What Slack knows and a run needs: names, and what was said."""
 
@@ -501,7 +537,7 @@ class Workspace(Protocol):
     async def readable(self, text: str) -> str:
         """Slack's entities (mentions, channels, links, dates, escapes) as plain text a model can read."""
 
-    async def history(self, key: ThreadKey, *, after: str | None, before: str) -> Sequence[Message]:
+    async def history(self, key: ThreadKey, *, after: str | None, before: str) -> Sequence[Said]:
         """The thread's messages between two `ts`, exclusive, oldest first; empty where Slack does not let us read."""
 
 

@@ -1,20 +1,25 @@
 """Runs: from the posts that ask to the reply that answers, and every way in which that can end."""
 
 import asyncio
+import shutil
+import tempfile
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import structlog
 
-from bot.engine.answer import Answer, last_ask, target_of
+from bot.engine.answer import Answer, Helpers, last_ask, target_of
+from bot.engine.calls import approvers
 from bot.engine.commands import Commands, Place
 from bot.engine.ports import (
     Answered,
-    Backend,
+    Assistant,
+    CallState,
     Ending,
-    Notices,
     Post,
     PostKind,
     Recovery,
@@ -23,9 +28,8 @@ from bot.engine.ports import (
     Run,
     RunEnded,
     RunStatus,
-    Storage,
     ThreadKey,
-    Workspace,
+    Usage,
 )
 from bot.errors import BackendError, SlackRefused, StoppedByUser
 
@@ -47,6 +51,27 @@ class _Active:
     run: str
     deadline: asyncio.Timeout
     stopped: bool = False
+    _waiting: int = 0
+    _left: float = 0.0
+
+    def stop(self) -> None:
+        self.stopped = True
+        self.deadline.reschedule(asyncio.get_running_loop().time())
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """People are asked something: the run's time stands still."""
+        clock = asyncio.get_running_loop().time
+        if not self._waiting:
+            self._left = (self.deadline.when() or clock()) - clock()
+            self.deadline.reschedule(None)
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+            if not self._waiting and not self.stopped and not self.deadline.expired():
+                self.deadline.reschedule(clock() + self._left)
 
 
 class Runs:
@@ -54,25 +79,20 @@ class Runs:
 
     def __init__(
         self,
-        storage: Storage,
-        backend: Backend,
+        helpers: Helpers,
         replies: Replies,
-        notices: Notices,
-        workspace: Workspace,
         commands: Commands,
         *,
         timeout: float,
-        secret: bytes,
     ) -> None:
-        """`timeout` is in seconds, for one run; `secret` keys the hash that stands for a person at the backend."""
-        self._storage = storage
-        self._backend = backend
+        """`timeout` is in seconds, for one run; time in which people are asked does not count."""
+        self._with = helpers
+        self._storage = helpers.storage
+        self._backend = helpers.backend
+        self._notices = helpers.notices
         self._replies = replies
-        self._notices = notices
-        self._workspace = workspace
         self._commands = commands
         self._timeout = timeout
-        self._secret = secret
         self._active: dict[ThreadKey, _Active] = {}
         self._closed: dict[str, asyncio.Event] = {}
 
@@ -128,6 +148,21 @@ class Runs:
         successor = replace(self._new_run(failed.thread, failed.assistant), attempt=failed.attempt + 1)
         return failed.thread if await self._storage.reopen_run(run_id, successor) else None
 
+    async def decide(self, run_id: str, call_id: str, person: str, *, approved: bool) -> str | None:
+        """A person pressed Approve or Deny under a question. Returns what to tell them alone, None where it counts."""
+        run = await self._storage.run(run_id)
+        posts = await self._storage.run_posts(run_id) if run else ()
+        calls = await self._storage.run_calls(run_id) if run else ()
+        asked = next((call for call in calls if call.id == call_id and call.state is CallState.ASKED), None)
+        if asked is None or not any(post.kind is PostKind.ASK for post in posts):
+            return "That was decided already, or is over."
+        may = approvers(await self._commands.who(_place(posts)), target_of(posts))
+        if person not in may:
+            return f"Only {' or '.join(f'<@{each}>' for each in may)} may decide this."
+        if await self._with.calls.decide(run_id, call_id, person, approved=approved):
+            return None
+        return "That was decided already, or is over."
+
     def busy(self, thread: ThreadKey) -> bool:
         """Whether an answer is being made in this thread."""
         return thread in self._active
@@ -137,8 +172,7 @@ class Runs:
         active = self._active.get(thread)
         if active is None or active.deadline.expired():
             return False
-        active.stopped = True
-        active.deadline.reschedule(asyncio.get_running_loop().time())
+        active.stop()
         return True
 
     def stop_run(self, run_id: str) -> bool:
@@ -162,19 +196,21 @@ class Runs:
         known = await self._storage.replied(run.thread)
         recovery = Recovery(last_ask(posts).ts, known, taken_up=run.status is not RunStatus.QUEUED)
         assistant = await self._commands.who(_place(posts))
-        reply = self._replies.open(run.id, target_of(posts), shown, self._storage.add_reply_message, recovery)
-        answer = Answer(
-            run,
-            posts,
-            assistant=assistant,
-            storage=self._storage,
-            backend=self._backend,
-            workspace=self._workspace,
-            notices=self._notices,
-            secret=self._secret,
-        )
+        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="bobbin-"))
         try:
-            status, ending = await self._make(run, answer, reply)
+            reply = self._replies.open(run.id, target_of(posts), shown, self._storage.add_reply_message, recovery)
+            try:
+                await self._reply(run, posts, assistant, folder, reply)
+            finally:
+                reply.abandon()
+        finally:
+            await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
+
+    async def _reply(self, run: Run, posts: Sequence[Post], assistant: Assistant, folder: Path, reply: Reply) -> None:
+        active = _Active(run.id, asyncio.timeout(self._timeout))
+        answer = Answer(run, posts, assistant, self._with, folder=folder, waiting=active.waiting)
+        try:
+            status, ending = await self._make(run, active, answer, reply)
             await self._finish(run, answer, reply, status, ending)
         except SlackRefused as error:
             if error.passing:
@@ -185,16 +221,15 @@ class Runs:
             # Where Slack takes a line of ours, it says what became of the answer; else the log is the only place left.
             await reply.apologise(Ending(f"Slack did not take this answer ({error.code}).", retry=True))
             return
-        finally:
-            reply.abandon()
         await self._close(run, status, ending.notice)
+        await self._count(run, posts, assistant, answer)
         _log.info("run-ended", run=run.id, status=status, assistant=run.assistant, characters=len(answer.text))
 
-    async def _make(self, run: Run, answer: Answer, reply: Reply) -> tuple[RunStatus, Ending]:
+    async def _make(self, run: Run, active: _Active, answer: Answer, reply: Reply) -> tuple[RunStatus, Ending]:
         """Follow the run; every failure becomes a status and a sentence."""
         try:
-            async with asyncio.timeout(self._timeout) as deadline:
-                active = self._active[run.thread] = _Active(run.id, deadline)
+            async with active.deadline:
+                self._active[run.thread] = active
                 await answer.make(reply)
         except StoppedByUser as stopped:
             return RunStatus.CANCELLED, Ending(stopped.sentence)
@@ -212,6 +247,28 @@ class Runs:
             self._active.pop(run.thread, None)
         return _ending(answer)
 
+    async def _count(self, run: Run, posts: Sequence[Post], assistant: Assistant, answer: Answer) -> None:
+        """Keep what the run used, as far as the server said."""
+        if not answer.usage:
+            return
+        model = (answer.ended.model if answer.ended else None) or assistant.model
+        place, used = _place(posts), answer.usage
+        await self._storage.add_usage(
+            Usage(
+                run=run.id,
+                at=time.time(),
+                team=place.team,
+                channel=place.channel,
+                person=place.person,
+                assistant=assistant.key,
+                model=model,
+                input_tokens=used["input_tokens"],
+                cached_tokens=used["cached_tokens"],
+                output_tokens=used["output_tokens"],
+                reasoning_tokens=used["reasoning_tokens"],
+            )
+        )
+
     def _timed_out(self, run: Run, active: _Active) -> tuple[RunStatus, Ending]:
         if active.stopped:
             return RunStatus.CANCELLED, Ending(StoppedByUser().sentence)
@@ -225,7 +282,7 @@ class Runs:
         people who pressed Stop want to wait."""
         broken_off = answer.ended is None and status in _BROKEN_OFF
         shown, *_ = await asyncio.gather(
-            reply.finish(answer.text, ending),
+            reply.finish(answer.text, ending, answer.sources),
             *([self._cancel(answer, run, for_good=status is RunStatus.CANCELLED)] if broken_off else []),
             return_exceptions=True,
         )
@@ -233,6 +290,7 @@ class Runs:
             raise shown
 
     async def _cancel(self, answer: Answer, run: Run, *, for_good: bool) -> None:
+        await self._with.calls.withdraw(run)
         try:
             async with asyncio.timeout(_CANCEL_PATIENCE):
                 await answer.cancel(for_good=for_good)

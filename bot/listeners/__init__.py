@@ -9,7 +9,7 @@ from slack_bolt.async_app import AsyncApp
 from bot.engine.assistants import Assistants
 from bot.engine.commands import Commands
 from bot.engine.intake import Intake
-from bot.listeners import actions, commands, events, home
+from bot.listeners import actions, answers, commands, events, home
 from bot.listeners.afterwards import Afterwards
 from bot.render.governor import Governor
 from bot.render.notices import SlackNotices
@@ -28,6 +28,7 @@ def register(
     """Give a Bolt app all of Bobbin's listeners. `bot_user` is Bobbin's own user id."""
     events.register(app, intake, bot_user)
     commands.register(app, words)
-    actions.register(app, intake, words, notices, afterwards)
+    actions.register(app, words, afterwards)
+    answers.register(app, intake, notices, afterwards)
     home.register(app, assistants, governor, afterwards)
     events.acknowledge_the_rest(app)

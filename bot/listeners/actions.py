@@ -1,4 +1,4 @@
-"""Buttons, selects and message shortcuts. What they change is stored before Slack is told "received"; the answer, which
+"""Pickers and message shortcuts. What they change is stored before Slack is told "received"; the answer, which
 goes to Slack's response_url, comes after."""
 
 from typing import Any
@@ -6,20 +6,18 @@ from typing import Any
 from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
 
 from bot.engine.commands import Commands, Place
-from bot.engine.intake import Intake
 from bot.engine.ports import ThreadKey
 from bot.errors import CommandError
 from bot.listeners.afterwards import Afterwards
 from bot.listeners.commands import now
 from bot.listeners.pickers import CHOOSE, RESET, assistant_picker
-from bot.render.messages import STOP
-from bot.render.notices import RETRY, SlackNotices, escape
+from bot.render.notices import escape
 
 #: Message shortcuts (manifest.yml names them too).
 RESET_SHORTCUT, SWITCH_SHORTCUT = "reset_thread", "switch_assistant"
 
 
-def register(app: AsyncApp, intake: Intake, words: Commands, notices: SlackNotices, afterwards: Afterwards) -> None:
+def register(app: AsyncApp, words: Commands, afterwards: Afterwards) -> None:
     async def choose(ack: AsyncAck, body: dict[str, Any], respond: AsyncRespond) -> None:
         try:
             answer = await words.use(_place(body), body["actions"][0]["selected_option"]["value"])
@@ -35,21 +33,6 @@ def register(app: AsyncApp, intake: Intake, words: Commands, notices: SlackNotic
         await ack()
         afterwards(respond(text=escape(answer), replace_original=True))
 
-    async def retry(ack: AsyncAck, body: dict[str, Any], respond: AsyncRespond) -> None:
-        again = await intake.retry(str(body["actions"][0]["value"]))
-        await ack()
-        if again:
-            place, message = _place(body), body["message"]
-            afterwards(notices.retried(place.channel, str(message["ts"]), place.person))
-        else:
-            afterwards(respond(text="That was tried again already.", replace_original=False))
-
-    async def stop(ack: AsyncAck, body: dict[str, Any], respond: AsyncRespond) -> None:
-        stopped = intake.stop_run(str(body["actions"][0]["value"]))
-        await ack()
-        if not stopped:
-            afterwards(respond(text="This answer has ended already.", replace_original=False))
-
     async def reset_shortcut(ack: AsyncAck, body: dict[str, Any], respond: AsyncRespond) -> None:
         answer = await words.reset(_thread(body), now())
         await ack()
@@ -64,8 +47,6 @@ def register(app: AsyncApp, intake: Intake, words: Commands, notices: SlackNotic
 
     app.action(CHOOSE)(choose)
     app.action(RESET)(reset)
-    app.action(RETRY)(retry)
-    app.action(STOP)(stop)
     app.message_shortcut(RESET_SHORTCUT)(reset_shortcut)
     app.message_shortcut(SWITCH_SHORTCUT)(switch_shortcut)
 

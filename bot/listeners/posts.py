@@ -68,7 +68,7 @@ def arrival_from(body: Payload, bot_user: str) -> Arrival | None:
         kind=PostKind.ASK,
         surface=surface,
         event_id=str(body.get("event_id") or ""),
-        files=_files(event),
+        files=files_from(event),
     )
     leading = LEADING_MENTION.match(raw)
     return Arrival(
@@ -128,7 +128,8 @@ def _surface(event: Payload) -> str:
     return "im" if kind == "app_home" else str(kind)
 
 
-def _files(event: Payload) -> tuple[PostFile, ...]:
+def files_from(event: Payload) -> tuple[PostFile, ...]:
+    """The files of a message; whatever else stands there is left out."""
     files = event.get("files")
     return tuple(file_from(file) for file in files if isinstance(file, Mapping)) if isinstance(files, list) else ()
 

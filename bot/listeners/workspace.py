@@ -7,9 +7,10 @@ from typing import Any
 
 import structlog
 
-from bot.engine.ports import Message, ThreadKey
+from bot.engine.ports import Message, Said, ThreadKey
 from bot.errors import SlackRefused
 from bot.listeners import entities
+from bot.listeners.posts import files_from
 from bot.render.governor import Governor
 from bot.render.notices import NOTICE
 
@@ -43,7 +44,7 @@ class SlackWorkspace:
     async def readable(self, text: str) -> str:
         return await entities.readable(text, self.person, self.channel)
 
-    async def history(self, key: ThreadKey, *, after: str | None, before: str) -> Sequence[Message]:
+    async def history(self, key: ThreadKey, *, after: str | None, before: str) -> Sequence[Said]:
         try:
             async with asyncio.timeout(_HISTORY_PATIENCE):
                 said = await self._replies(key, after, before)
@@ -51,8 +52,8 @@ class SlackWorkspace:
             _log.info("history-unreadable", channel=key.channel, thread=key.ts, error=repr(error))
             return ()
         in_dm = key.channel.startswith("D")
-        messages = [await self._message(message, in_dm=in_dm) for message in said[-_HISTORY_LIMIT:]]
-        return [message for message in messages if message.text]
+        messages = [await self._said(message, in_dm=in_dm) for message in said[-_HISTORY_LIMIT:]]
+        return [each for each in messages if each.message.text or each.files]
 
     async def _replies(self, key: ThreadKey, after: str | None, before: str) -> list[dict[str, Any]]:
         arguments = {
@@ -74,6 +75,10 @@ class SlackWorkspace:
         # Slack gives a thread's root along with any range; `after` and `before` are exclusive for us.
         between = (message for message in said if (after or "") < str(message.get("ts", "")) < before)
         return [message for message in between if (message.get("metadata") or {}).get("event_type") != NOTICE]
+
+    async def _said(self, said: dict[str, Any], *, in_dm: bool) -> Said:
+        mine = said.get("user") == self._bot_user
+        return Said(await self._message(said, in_dm=in_dm), () if mine else files_from(said))
 
     async def _message(self, said: dict[str, Any], *, in_dm: bool) -> Message:
         text = await self.readable(entities.without_leading_mention(str(said.get("text") or ""), self._bot_user))

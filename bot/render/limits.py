@@ -8,6 +8,9 @@ SECTION_TEXT = 3_000
 #: (https://docs.slack.dev/reference/methods/chat.update).
 TEXT = 4_000
 
+#: Characters of a task card's title, details and output (https://docs.slack.dev/reference/methods/chat.appendStream).
+TASK_TEXT = 256
+
 #: Seconds after which Slack ends a stream, whatever is appended: five minutes, measured as 300 to 318
 #: (https://github.com/slackapi/python-slack-sdk/issues/1859).
 STREAM_LIFETIME = 300.0
@@ -25,6 +28,7 @@ CALLS_PER_MINUTE = {
     "assistant.threads.setStatus": 600,
     "agents.sessions.setStatus": 50,
     "assistant.threads.setSuggestedPrompts": 100,
+    "conversations.history": 50,
     "conversations.replies": 50,
     "conversations.info": 50,
     "files.completeUploadExternal": 100,

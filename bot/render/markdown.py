@@ -4,9 +4,10 @@ Slack renders standard Markdown itself (`markdown_text`), so nothing is converte
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from bot.engine.ports import Source
 from bot.render.limits import MARKDOWN_TEXT
 
 #: Characters a message may hold: room is left to close a code block, and for Slack's own counting of entities.
@@ -19,17 +20,47 @@ _PARAGRAPH_AFTER = 9_000
 _LONGEST_WORD = 40
 
 _LIVE_ENTITY = re.compile(r"<(?=[!@#])")
+#: A link into the model's own sandbox, where nobody else can follow it: the file itself is posted.
+_SANDBOX_LINK = re.compile(r"!?\[([^\]\n]{0,300})\]\(sandbox:[^)\n]{0,500}\)")
+#: The beginning of what may become one, at the end of a growing text.
+_OPEN_LINK = re.compile(r"!?\[[^\]\n]{0,300}(?:\](?:\((?:s[^)\n]{0,500})?)?)?\Z")
+_LINK_ROOM = 820
+_BRACKETS = re.compile(r"[\[\]\\]")
+_WEB_ADDRESS = re.compile(r"https?://[^\s()<>\[\]|]+")
 _FENCE = re.compile(r"^ {0,8}(?P<mark>`{3,}|~{3,})[ \t]*(?P<info>[^`\s]{0,40})[^`\n]*$")
 _TABLE_ROW = re.compile(r"^ {0,3}\|")
 
 
 def harmless(text: str) -> str:
-    """Escape what Slack would take for a mention, a channel or a broadcast, so that model output pings nobody.
+    """Escape what Slack would take for a mention, a channel or a broadcast, so that model output pings nobody; and put
+    a file's name in the place of a link into the model's sandbox.
 
     Slack reads `<@…>`, `<#…>` and `<!…>` as live entities
     (https://docs.slack.dev/messaging/formatting-message-text#escaping).
     """
-    return _LIVE_ENTITY.sub("&lt;", text)
+    return _LIVE_ENTITY.sub("&lt;", _SANDBOX_LINK.sub(r"\1", text))
+
+
+def held_back(text: str) -> int:
+    """Where a growing text's end begins that may still become a link into the sandbox; its length where none does."""
+    start = max(len(text) - _LINK_ROOM, 0)
+    link = _OPEN_LINK.search(text, start)
+    return link.start() if link else len(text)
+
+
+def listed(sources: Sequence[Source]) -> str:
+    """What an answer rests on, numbered, to stand below it; nothing where there is nothing."""
+    if not sources:
+        return ""
+    lines = [f"{number}. {_link(source)}" for number, source in enumerate(sources, 1)]
+    return "\n\n**Sources**\n\n" + "\n".join(lines)
+
+
+def _link(source: Source) -> str:
+    title = _BRACKETS.sub(r"\\\g<0>", " ".join(source.title.split())) or "a source"
+    url = source.url or ""
+    # Only what is plainly a web address becomes a link; a server may say anything.
+    return f"[{title}]({url})" if _WEB_ADDRESS.fullmatch(url) else title
 
 
 def settled(text: str) -> int:
@@ -130,6 +161,27 @@ def _boundaries(text: str, start: int, limit: int) -> Iterator[tuple[int, bool]]
             yield offset, False
         after_blank = was_outside and not line.strip()
         in_table = is_row
+
+
+def code_blocks(text: str) -> Iterator[tuple[str, str]]:
+    """(language, content) of each fenced code block."""
+    fence: Fence | None = None
+    inside: list[str] = []
+    for _, line in _lines(text, 0, len(text)):
+        before, fence = fence, _after(line, fence)
+        if before is not None and fence is None:
+            yield before.info, "\n".join([*inside, ""])
+            inside = []
+        elif before is not None:
+            inside.append(line)
+
+
+def lines_outside_code(text: str) -> Iterator[str]:
+    """The lines that are in no code block; an empty one stands for each block."""
+    fence: Fence | None = None
+    for _, line in _lines(text, 0, len(text)):
+        before, fence = fence, _after(line, fence)
+        yield line if before is None and fence is None else ""
 
 
 def _after(line: str, fence: Fence | None) -> Fence | None:

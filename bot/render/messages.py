@@ -3,15 +3,17 @@
 import asyncio
 import contextlib
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 import structlog
 
-from bot.engine.ports import ReplyTarget
+from bot.engine.ports import ReplyTarget, Task, TaskStatus
 from bot.errors import SlackRefused, StoppedByUser
 from bot.render.governor import Governor, Urgency
-from bot.render.limits import STREAM_LIFETIME
+from bot.render.limits import STREAM_LIFETIME, TASK_TEXT
+from bot.render.markdown import harmless
+from bot.render.notices import plain
 
 _log = structlog.get_logger()
 
@@ -34,6 +36,13 @@ _GONE = ("message_not_found", "cant_update_message", "edit_window_closed")
 STOP = "stop_run"
 #: Characters of the plain text that goes with blocks, for notifications.
 _NOTIFICATION = 300
+#: Where there are no task cards: a sign for each status, and how many tasks are told.
+_SIGNS = {
+    TaskStatus.IN_PROGRESS: ":hourglass_flowing_sand:",
+    TaskStatus.COMPLETE: ":white_check_mark:",
+    TaskStatus.ERROR: ":warning:",
+}
+_TASKS = 10
 
 #: Called with a message's ts and whether it is a stream, as soon as Slack has given it one.
 Born = Callable[[str, bool], Awaitable[None]]
@@ -53,6 +62,9 @@ class GrowingMessage(Protocol):
     async def write(self, whole: str) -> None:
         """Show more; a turn for `update_method` was taken if something is in Slack already. Raises SlackRefused;
         MessageOverError where this message takes no more."""
+
+    async def work(self, tasks: Sequence[Task]) -> None:
+        """Show what tools do, beside the text; a turn was taken as for `write`. Raises as `write` does."""
 
     async def mend(self, whole: str) -> None:
         """After MessageOverError: put this in its place, if it is there. Raises SlackRefused."""
@@ -85,6 +97,9 @@ class StreamedMessage:
         self._target = target
         self._born = born
         self._lifetime = lifetime
+        #: A stream that shows tasks is fed with chunks only: Slack takes either those or `markdown_text`
+        #: (https://docs.slack.dev/reference/methods/chat.appendStream).
+        self._chunks = False
         self._ts: str | None = None
         self._written = ""
         self._started_at = 0.0
@@ -102,13 +117,29 @@ class StreamedMessage:
         if not piece.strip():  # Slack refuses a text of white space; it goes along with what follows
             return
         if self._ts is None:
-            await self._start(piece)
+            await self._start(self._text(piece))
         else:
-            await self._append(piece)
+            await self._append(self._text(piece))
         self._written = whole
+
+    async def work(self, tasks: Sequence[Task]) -> None:
+        chunks = {"chunks": [_chunk(task) for task in tasks]}
+        if self._ts is None:
+            self._chunks = True
+            await self._start(chunks)
+        elif self._chunks:
+            await self._append(chunks)
+        else:
+            await stop_stream(self._governor, self._target, self._ts)
+            raise MessageOverError
+
+    def _text(self, piece: str) -> dict[str, Any]:
+        return {"chunks": [{"type": "markdown_text", "text": piece}]} if self._chunks else {"markdown_text": piece}
 
     async def mend(self, whole: str) -> None:
         """Repeatable, unlike what went wrong."""
+        if not whole.strip():
+            return
         try:
             await update(self._governor, self._target, str(self._ts), whole)
         except SlackRefused as refusal:
@@ -121,9 +152,9 @@ class StreamedMessage:
             await self.write(whole)
         grown = whole.startswith(self._written)
         piece = whole[len(self._written) :] if grown else ""
-        arguments = {"channel": self._target.thread.channel, "ts": self._ts}
+        arguments: dict[str, Any] = {"channel": self._target.thread.channel, "ts": self._ts}
         if piece.strip():
-            arguments["markdown_text"] = piece
+            arguments |= self._text(piece)
         try:
             await self._governor.call("chat.stopStream", arguments, repeatable=False)
         except SlackRefused as error:
@@ -137,12 +168,8 @@ class StreamedMessage:
         age = asyncio.get_running_loop().time() - self._started_at if self._ts else 0.0
         return self._lifetime * _EARLY - age, self._lifetime * _LATE - age
 
-    async def _start(self, piece: str) -> None:
-        arguments = {
-            "channel": self._target.thread.channel,
-            "thread_ts": self._target.thread.ts,
-            "markdown_text": piece,
-        }
+    async def _start(self, content: dict[str, Any]) -> None:
+        arguments = {"channel": self._target.thread.channel, "thread_ts": self._target.thread.ts, **content}
         if self._target.surface != "im":
             # Outside of DMs Slack wants to know for whom it streams
             # (https://docs.slack.dev/reference/methods/chat.startStream).
@@ -152,8 +179,8 @@ class StreamedMessage:
         self._ts = str(response["ts"])
         await self._born(self._ts, True)
 
-    async def _append(self, piece: str) -> None:
-        arguments = {"channel": self._target.thread.channel, "ts": self._ts, "markdown_text": piece}
+    async def _append(self, content: dict[str, Any]) -> None:
+        arguments = {"channel": self._target.thread.channel, "ts": self._ts, **content}
         try:
             await self._governor.call(
                 "chat.appendStream", arguments, urgency=Urgency.UPDATE, repeatable=False, turn_taken=True
@@ -185,6 +212,7 @@ class PostedMessage:
         self._ts: str | None = None
         self._written = ""
         self._growing = False
+        self._tasks: dict[str, Task] = {}
 
     @property
     def begun(self) -> bool:
@@ -197,6 +225,14 @@ class PostedMessage:
             await self._update(self._content(whole), turn_taken=True)
         self._written = whole
 
+    async def work(self, tasks: Sequence[Task]) -> None:
+        self._tasks |= {task.id: task for task in tasks}
+        content = self._content(self._written)
+        if self._ts is None:
+            await self._send(content, growing=True)
+        else:
+            await self._update(content, turn_taken=True)
+
     async def mend(self, whole: str) -> None:
         """It was deleted: there is nothing to mend."""
 
@@ -205,7 +241,7 @@ class PostedMessage:
             await self._post(whole, growing=False)
         elif self._growing or whole != self._written:
             with contextlib.suppress(MessageOverError):
-                await self._update({"markdown_text": whole}, turn_taken=False)
+                await self._update(self._final(whole), turn_taken=False)
         self._written = whole
 
     def seconds_left(self) -> tuple[float, float]:
@@ -220,10 +256,13 @@ class PostedMessage:
             raise MessageOverError from refusal
 
     async def _post(self, whole: str, *, growing: bool) -> None:
+        await self._send(self._content(whole) if growing else self._final(whole), growing=growing)
+
+    async def _send(self, content: dict[str, Any], *, growing: bool) -> None:
         arguments = {
             "channel": self._target.thread.channel,
             "thread_ts": self._target.thread.ts,
-            **(self._content(whole) if growing else {"markdown_text": whole}),
+            **content,
             "unfurl_links": False,
             "unfurl_media": False,
             "metadata": {"event_type": "bobbin_reply", "event_payload": {"run": self._run}},
@@ -240,8 +279,15 @@ class PostedMessage:
             "text": {"type": "plain_text", "text": "Stop"},
             "value": self._run,
         }
-        blocks = [{"type": "markdown", "text": whole}, {"type": "actions", "elements": [button]}]
-        return {"text": whole[:_NOTIFICATION], "blocks": blocks}
+        return self._blocks(whole, [{"type": "actions", "elements": [button]}])
+
+    def _final(self, whole: str) -> dict[str, Any]:
+        return self._blocks(whole, []) if self._tasks else {"markdown_text": whole}
+
+    def _blocks(self, whole: str, below: list[dict[str, Any]]) -> dict[str, Any]:
+        above = [_context(list(self._tasks.values()))] if self._tasks else []
+        text = [{"type": "markdown", "text": whole}] if whole.strip() else []
+        return {"text": whole[:_NOTIFICATION].strip() or "…", "blocks": [*above, *text, *below]}
 
 
 class ResumedMessage:
@@ -262,6 +308,9 @@ class ResumedMessage:
 
     async def write(self, whole: str) -> None:
         """Nothing yet: less than what is shown must never take its place."""
+
+    async def work(self, tasks: Sequence[Task]) -> None:
+        """Nothing: what tools did before is told no more."""
 
     async def mend(self, whole: str) -> None:
         """It never says that it is over."""
@@ -291,6 +340,29 @@ class ResumedMessage:
             _log.info("message-unreadable", code=error.code, channel=thread.channel, ts=ts)
             return math.inf
         return sum(len(str(each.get("text") or "")) for each in page.get("messages") or [] if each.get("ts") == ts)
+
+
+def _chunk(task: Task) -> dict[str, Any]:
+    """A task card. Its title and status replace what was said before, its details are added to it: so they are said
+    once, with the beginning (https://docs.slack.dev/ai/developing-agents)."""
+    chunk = {"type": "task_update", "id": task.id, "title": one_line(task.title, TASK_TEXT), "status": task.status}
+    if task.details and task.status is TaskStatus.IN_PROGRESS:
+        chunk["details"] = one_line(task.details, TASK_TEXT)
+    if task.output:
+        chunk["output"] = one_line(task.output, TASK_TEXT)
+    return chunk
+
+
+def _context(tasks: Sequence[Task]) -> dict[str, Any]:
+    """Where there are no cards: a line for each of the latest tasks."""
+    lines = [f"{_SIGNS[task.status]} {plain(one_line(task.title, TASK_TEXT), TASK_TEXT)}" for task in tasks[-_TASKS:]]
+    return {"type": "context", "elements": [{"type": "mrkdwn", "text": "\n".join(lines)}]}
+
+
+def one_line(text: str, limit: int) -> str:
+    """Text from a model or a tool on one line, pinging nobody."""
+    text = harmless(" ".join(text.split()))
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 async def stop_stream(governor: Governor, target: ReplyTarget, ts: str) -> None:

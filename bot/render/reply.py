@@ -7,11 +7,22 @@ from dataclasses import replace
 
 import structlog
 
-from bot.engine.ports import Answered, Ending, Recovery, Reply, ReplyMessage, ReplyTarget
-from bot.errors import SlackRefused, StoppedByUser
+from bot.engine.ports import (
+    Answered,
+    Ending,
+    FileMade,
+    Recovery,
+    Reply,
+    ReplyMessage,
+    ReplyTarget,
+    Source,
+    Task,
+    TaskStatus,
+)
+from bot.errors import FileUnusable, SlackRefused, StoppedByUser
 from bot.render.governor import UNCERTAIN, Governor, Urgency
 from bot.render.limits import STATUS_LIFETIME, STREAM_LIFETIME
-from bot.render.markdown import harmless, page_end, page_text, settled, whole_lines
+from bot.render.markdown import harmless, held_back, listed, page_end, page_text, settled, whole_lines
 from bot.render.messages import (
     GrowingMessage,
     MessageGoneError,
@@ -22,6 +33,7 @@ from bot.render.messages import (
 )
 from bot.render.notices import NOTICE, SlackNotices
 from bot.render.status import ThreadStatus
+from bot.render.uploads import SlackUploads
 
 _log = structlog.get_logger()
 
@@ -56,10 +68,17 @@ class SlackReplies:
     """Opens replies, and remembers whether this workspace streams at all."""
 
     def __init__(
-        self, governor: Governor, notices: SlackNotices, bot_user: str, *, stream_lifetime: float = STREAM_LIFETIME
+        self,
+        governor: Governor,
+        notices: SlackNotices,
+        uploads: SlackUploads,
+        bot_user: str,
+        *,
+        stream_lifetime: float = STREAM_LIFETIME,
     ) -> None:
         """`bot_user` is Bobbin's own user id; `stream_lifetime` is after how many seconds Slack ends a stream."""
         self.bot_user = bot_user
+        self.uploads = uploads
         self.governor = governor
         self.notices = notices
         self.stream_lifetime = stream_lifetime
@@ -128,6 +147,11 @@ class SlackReply:
         self._lost: list[str] = []
         self._searches = 0
         self._message: GrowingMessage | None = None
+        #: What tools do, and what of it is not in Slack yet; files, each with where in the text it belongs.
+        self._tasks: dict[str, Task] = {}
+        self._untold: dict[str, Task] = {}
+        self._untold_at = 0
+        self._files: list[tuple[int, FileMade]] = []
         if shown:
             last = shown[-1]
             self._start = self._shown = last.start
@@ -137,11 +161,23 @@ class SlackReply:
     def show(self, text: str) -> None:
         if self._writer.done():
             self._writer.result()  # raises what stopped it
-        self._text = harmless(text)
+        self._text = harmless(text[: held_back(text)])
         self._changed.set()
 
-    async def finish(self, text: str, ending: Ending) -> None:
-        self._text = harmless(text)
+    def task(self, task: Task) -> None:
+        if not self._untold:
+            self._untold_at = len(self._text)
+        self._tasks[task.id] = task
+        self._untold[task.id] = task
+        self._changed.set()
+
+    def attach(self, file: FileMade) -> None:
+        self._files.append((len(self._text), file))
+        self._changed.set()
+
+    async def finish(self, text: str, ending: Ending, sources: Sequence[Source] = ()) -> None:
+        self._text = harmless(text + listed(sources))
+        self._end_tasks(ending)
         self._ending = ending
         self._changed.set()
         try:
@@ -169,19 +205,25 @@ class SlackReply:
             self._recovery = replace(self._recovery, taken_up=False)
         while self._ending is None:
             await self._wait()
-            if self._ending is None and self._showable() > self._shown and await self._turn():
-                await self._advance(self._showable())
-        while True:
-            await self._advance(len(self._text))
-            self._shown = min(self._shown, len(self._text))
-            await self._close_message(cut=False)
-            if self._shown >= len(self._text):
-                break
+            if self._ending is None and self._news() and await self._turn():
+                await self._tell()
+        while self._news():
+            await self._tell()
+            if not self._news():
+                await self._close_message(cut=False)
+        self._shown = min(self._shown, len(self._text))
+        await self._close_message(cut=False)
         while self._lost:
             # A stream that was begun and for which there is no text now: it must not stay open.
             message = await self._begin()
             await message.close("", complete=False)
         await self._end(self._ending)
+
+    async def _tell(self) -> None:
+        """Show what there is, in the order in which it came."""
+        await self._advance(self._showable())
+        await self._work()
+        await self._upload(self._shown)
 
     async def _end(self, ending: Ending) -> None:
         if ending.notice:
@@ -192,7 +234,7 @@ class SlackReply:
         """Until there is more to show (but not sooner than the pace allows), or something is due."""
         if self._message and self._message.begun:
             await self._finished_within(self._message.pace)
-        if self._ending is None and self._showable() <= self._shown:
+        if self._ending is None and not self._news():
             self._changed.clear()
             try:
                 async with asyncio.timeout(self._patience()):
@@ -230,8 +272,14 @@ class SlackReply:
             except TimeoutError:
                 return
 
+    def _news(self) -> bool:
+        """Whether there is something to show."""
+        return self._showable() > self._shown or bool(self._untold) or bool(self._files)
+
     def _showable(self) -> int:
-        return settled(self._text)
+        """How far the text can be shown: to a task or a file that came before the rest, or to its last whole word."""
+        places = [place for place, _ in self._files[:1]] + ([self._untold_at] if self._untold else [])
+        return min(places, default=len(self._text) if self._ending else settled(self._text))
 
     def _patience(self) -> float:
         """Seconds until something has to be done although no more text came."""
@@ -266,6 +314,39 @@ class SlackReply:
                 await self._show(message, to)
             if end is not None and self._shown == end:
                 await self._close_message(cut=True)
+
+    async def _work(self) -> None:
+        """Show what tools do."""
+        while self._untold and self._untold_at <= self._shown:
+            message = self._message or await self._begin()
+            tasks, self._untold = list(self._untold.values()), {}
+            try:
+                await message.work(tasks)
+            except MessageOverError:
+                self._untold = {task.id: task for task in tasks} | self._untold
+                await self._go_on_below(message, self._shown)
+            except SlackRefused as error:
+                self._untold = {task.id: task for task in tasks} | self._untold
+                await self._begin_otherwise(message, error)
+
+    def _end_tasks(self, ending: Ending) -> None:
+        """A tool that nobody heard of again did not go on for ever."""
+        over = TaskStatus.ERROR if ending.notice else TaskStatus.COMPLETE
+        for task in list(self._tasks.values()):
+            if task.status is TaskStatus.IN_PROGRESS:
+                self.task(replace(task, status=over))
+
+    async def _upload(self, shown: int) -> None:
+        """Post the files that belong after the text so far, below it."""
+        due = [file for place, file in self._files if place <= shown]
+        if not due:
+            return
+        await self._close_message(cut=True)
+        self._files = [(place, file) for place, file in self._files if place > shown]
+        try:
+            await self._replies.uploads.upload(self._target, due)
+        except FileUnusable as error:
+            await self._replies.notices.public(self._target, error.sentence)
 
     async def _show(self, message: GrowingMessage, limit: int) -> None:
         whole = page_text(self._text, self._start, limit, cut=False)

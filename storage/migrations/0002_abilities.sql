@@ -1,5 +1,7 @@
 ALTER TABLE posts ADD COLUMN files TEXT NOT NULL DEFAULT '[]';
 
+ALTER TABLE runs ADD COLUMN said TEXT NOT NULL DEFAULT '';
+
 CREATE TABLE run_calls (
     run TEXT NOT NULL REFERENCES runs (id),
     id TEXT NOT NULL,
@@ -19,20 +21,21 @@ CREATE TABLE run_calls (
 );
 
 CREATE TABLE usage (
-    run TEXT PRIMARY KEY,
+    run TEXT NOT NULL,
     at DOUBLE PRECISION NOT NULL,
     team TEXT NOT NULL,
     channel TEXT NOT NULL,
     person TEXT NOT NULL,
     assistant TEXT NOT NULL,
     model TEXT NOT NULL,
-    input_tokens INTEGER NOT NULL,
-    cached_tokens INTEGER NOT NULL,
-    output_tokens INTEGER NOT NULL,
-    reasoning_tokens INTEGER NOT NULL
+    input_tokens BIGINT NOT NULL,
+    cached_tokens BIGINT NOT NULL,
+    output_tokens BIGINT NOT NULL,
+    reasoning_tokens BIGINT NOT NULL,
+    PRIMARY KEY (run, model)
 );
 
-CREATE INDEX usage_by_time ON usage (at);
+CREATE INDEX usage_by_time ON usage (at, run, model);
 
 CREATE TABLE history (
     thread TEXT NOT NULL,

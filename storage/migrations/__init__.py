@@ -41,14 +41,29 @@ async def migrate(
     """
     await read(queries.ADD_SCHEMA_VERSION, {})
     version = await _version(read)
+    _refuse_newer(version, known, database)
+    for migration in known[version:]:
+        async with transaction() as execute:
+            await _apply(migration, execute)
+
+
+async def check(known: Sequence[Migration], *, database: str, read: Execute) -> None:
+    """Raises StorageError where a database is not at the last of the `known` migrations; only reads."""
+    version = await _version(read)
+    _refuse_newer(version, known, database)
+    if version < len(known):
+        raise StorageError(
+            f"{database} was written by an older Bobbin (schema {version}; this one reads {len(known)}). "
+            "Start this Bobbin once: it brings the database up to date."
+        )
+
+
+def _refuse_newer(version: int, known: Sequence[Migration], database: str) -> None:
     if version > len(known):
         raise StorageError(
             f"{database} was written by a newer Bobbin (schema {version}; this one knows up to {len(known)}). "
             "Upgrade Bobbin, or point DATABASE_URL at another file."
         )
-    for migration in known[version:]:
-        async with transaction() as execute:
-            await _apply(migration, execute)
 
 
 async def _apply(migration: Migration, execute: Execute) -> None:

@@ -269,22 +269,6 @@ async def test_a_cancel_keeps_what_was_asked_once() -> None:
         assert len(bench.server.items(first.backend_thread)) == 2
 
 
-# A tool that nobody has, where the server could not be told
-
-
-async def test_a_call_that_could_not_be_answered_is_answered_when_it_is_taken_up_again() -> None:
-    async with responses(patience=NO_PATIENCE) as bench:
-        bench.server.faults.add(method="POST", path="/responses", run_status="requires_action")
-        bench.server.faults.add(method="POST", path="/conversations/{c}/items", status=500)
-        first = request(await bench.thread(), message(1, "ping"))
-        seen = await bench.broken(first, BackendUnreachable)
-        again = await bench.run(replace(first, attempt=2, backend_run=started(seen)))
-        assert len(bench.server.responses) == 1
-        after = await bench.run(request(first.backend_thread, message(2, "ping"), run="run-2"))
-    assert "a tool that Bobbin does not have" in (ended(again).reason or "")
-    assert text_of(seen) == text_of(again) == text_of(after) == "pong and more"
-
-
 # Half-open sockets
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.engine.assistants import Assistants, load_assistants, parse_assistant
+from bot.engine.assistant_files import parse_assistant
+from bot.engine.assistants import Assistants, load_assistants
 from bot.engine.ports import Assistant, Scope, Thread, ThreadKey
 from bot.errors import AssistantFileError, CommandError
 

@@ -3,30 +3,47 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.engine.ports import Answered, Ending, Recovery, ReplyMessage, ReplyTarget, ThreadKey
+from bot.engine.ports import (
+    Answered,
+    Ending,
+    FileMade,
+    Recovery,
+    ReplyMessage,
+    ReplyTarget,
+    Source,
+    Task,
+    TaskStatus,
+    ThreadKey,
+)
 from bot.errors import SlackRefused, StoppedByUser
 from bot.playground.slack import LocalSlack
 from bot.render.governor import Governor
 from bot.render.notices import RETRY, SlackNotices
 from bot.render.reply import SlackReplies
+from bot.render.uploads import SlackUploads
 from tests.conftest import bot_messages, text_of
 
 
 class Desk:
     """A local Slack with one post in #general, and replies to it."""
 
-    def __init__(self, slack: LocalSlack, client: AsyncWebClient, ts: str, **options: Any) -> None:
+    def __init__(
+        self, slack: LocalSlack, client: AsyncWebClient, session: aiohttp.ClientSession, ts: str, **options: Any
+    ) -> None:
         self.slack = slack
         self.channel = slack.channels["general"].id
         self.ts = ts
         governor = Governor(client)
-        self.replies = SlackReplies(governor, SlackNotices(governor), slack.bot_user_id, **options)
+        uploads = SlackUploads(governor, session, slack.api_url)
+        self.replies = SlackReplies(governor, SlackNotices(governor), uploads, slack.bot_user_id, **options)
         self.target = ReplyTarget(
             ThreadKey(slack.team_id, self.channel, ts), slack.users["ada"].id, slack.team_id, "channel"
         )
@@ -55,7 +72,7 @@ async def desk(**options: Any) -> AsyncIterator[Desk]:
     async with LocalSlack(**slack_options) as slack, aiohttp.ClientSession() as session:
         client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, session=session, retry_handlers=[])
         ts = await slack.post("ada", slack.channels["general"].id, "question")
-        yield Desk(slack, client, ts, **options)
+        yield Desk(slack, client, session, ts, **options)
         slack.delivery.acks.clear()
 
 
@@ -251,3 +268,100 @@ async def test_many_answers_at_once_all_end_complete_under_slacks_limits() -> No
             await asyncio.sleep(0)
         await asyncio.gather(*(reply.finish(text, Answered) for reply in replies))
         assert [text_of(m) for m in room.said] == [text] * 30
+
+
+# Tasks, files and sources
+
+_RUNS_CODE = Task("t1", "Runs code", TaskStatus.IN_PROGRESS, details="x = 1")
+
+
+async def test_a_tool_shows_as_a_task_before_the_text() -> None:
+    async with desk() as slack:
+        reply = slack.open()
+        reply.task(_RUNS_CODE)
+        await slack.slack.wait_for(lambda _: slack.said and slack.said[0]["tasks"])
+        assert slack.said[0]["tasks"]["t1"]["status"] == "in_progress"
+        reply.task(replace(_RUNS_CODE, status=TaskStatus.COMPLETE))
+        reply.show("The answer is one ")
+        await reply.finish("The answer is one.", Answered)
+        [message] = slack.said
+    assert message["text"] == "The answer is one."
+    task = message["tasks"]["t1"]
+    assert (task["title"], task["details"], task["status"]) == ("Runs code", "x = 1", "complete")
+
+
+async def test_a_tool_after_the_first_words_shows_in_a_message_of_its_own() -> None:
+    """One message takes text or chunks, not both."""
+    async with desk() as slack:
+        reply = slack.open()
+        reply.show("I look it up. ")
+        await slack.slack.wait_for(lambda _: slack.said)
+        reply.task(_RUNS_CODE)
+        await slack.slack.wait_for(lambda _: len(slack.said) == 2)
+        await reply.finish("I look it up. It is one.", Answered)
+        first, second = slack.said
+    assert (first["text"].strip(), second["text"].strip()) == ("I look it up.", "It is one.")
+    assert second["tasks"]["t1"]["status"] == "complete"
+
+
+async def test_without_streams_tasks_are_lines_above_the_text() -> None:
+    async with desk() as slack:
+        slack.slack.faults.add(method="chat.startStream", error="unknown_method", times=None)
+        reply = slack.open()
+        reply.task(_RUNS_CODE)
+        await slack.slack.wait_for(lambda _: slack.said)
+        assert "Runs code" in str(slack.said[0]["blocks"][0])
+        await reply.finish("The answer is one.", Answered)
+        [message] = slack.said
+    assert [block["type"] for block in message["blocks"]] == ["context", "markdown"]
+    assert ":white_check_mark: Runs code" in str(message["blocks"][0])
+
+
+async def test_what_a_tool_says_pings_nobody_and_stays_short() -> None:
+    async with desk() as slack:
+        reply = slack.open()
+        reply.task(Task("t1", "Asks <!channel> " * 100, TaskStatus.ERROR, output="<@U0ADA> " * 100))
+        await reply.finish("Fine.", Answered)
+        assert not slack.slack.pings
+        [message] = slack.said
+    assert max(len(str(value)) for value in message["tasks"]["t1"].values()) <= 256
+
+
+async def test_a_file_is_posted_after_the_text_that_speaks_of_it(tmp_path: Path) -> None:
+    (tmp_path / "chart").write_bytes(b"\x89PNG\r\n\x1a\n")
+    async with desk() as slack:
+        reply = slack.open()
+        reply.show("Here is [the chart](sandbox:/mnt/data/chart.png), ")
+        reply.attach(FileMade("chart.png", tmp_path / "chart", "image/png"))
+        text = "Here is [the chart](sandbox:/mnt/data/chart.png), and this is what it means."
+        reply.show(text)
+        await reply.finish(text, Answered)
+        before, file, after = slack.said
+    assert before["text"].strip() == "Here is the chart,"
+    assert [each["name"] for each in file["files"]] == ["chart.png"]
+    assert after["text"].strip() == "and this is what it means."
+
+
+async def test_a_file_that_slack_does_not_take_is_named(tmp_path: Path) -> None:
+    (tmp_path / "chart").write_bytes(b"\x89PNG")
+    async with desk() as slack:
+        slack.slack.faults.add(method="files.getUploadURLExternal", error="storage_limit_reached")
+        reply = slack.open()
+        reply.attach(FileMade("chart.png", tmp_path / "chart", "image/png"))
+        await reply.finish("Done.", Answered)
+        said = [text_of(message) for message in slack.said]
+    assert "chart.png: this workspace has no storage left" in said[0]
+    assert said[1] == "Done."
+
+
+async def test_sources_stand_numbered_below_the_answer() -> None:
+    async with desk() as slack:
+        reply = slack.open()
+        sources = [
+            Source("A [page]", "https://example.com/a"),
+            Source("handbook.pdf"),
+            Source("Bad", "javascript:alert(1)"),
+        ]
+        await reply.finish("As it is written [1] [2].", Answered, sources)
+        [message] = slack.said
+    assert message["text"].endswith("**Sources**\n\n1. [A \\[page\\]](https://example.com/a)\n2. handbook.pdf\n3. Bad")

@@ -6,8 +6,19 @@ from typing import Any
 
 import pytest
 
-from storage.base import Post, PostKind, PostState, RunStatus, Scope, Storage, StorageError, Thread
-from tests.storage.records import ADA, BOB, CHANNEL, TEAM, post, reply, run, thread_key, ts
+from storage.base import (
+    CallState,
+    HistoryItem,
+    Post,
+    PostKind,
+    PostState,
+    RunStatus,
+    Scope,
+    Storage,
+    StorageError,
+    Thread,
+)
+from tests.storage.records import ADA, BOB, CHANNEL, TEAM, call, file, post, reply, run, thread_key, ts, usage
 
 _ENDS = [status for status in RunStatus if status.ended]
 
@@ -32,6 +43,7 @@ class PostsContract:
             author_team="T9",
             event_id="Ev1",
             edited_ts=ts(3),
+            files=(file(1, name="ekte é 🧵 'navn'.pdf"), file(2, mode="snippet")),
         )
         assert await storage.add_post(stored, opens_thread=True)
         assert await storage.waiting_posts(thread_key()) == [stored]
@@ -79,6 +91,20 @@ class PostsContract:
         assert await storage.add_post(post(text="half \ud83d and \0 nothing"), opens_thread=True)
         (waiting,) = await storage.waiting_posts(thread_key())
         assert waiting.text == "half ? and � nothing"
+
+    async def test_a_file_name_that_is_no_unicode_is_stored_all_the_same(self, storage: Storage) -> None:
+        assert await storage.add_post(post(files=(file(name="half \ud83d and \0.pdf"),)), opens_thread=True)
+        (waiting,) = await storage.waiting_posts(thread_key())
+        assert waiting.files == (file(name="half ? and �.pdf"),)
+
+    async def test_an_edit_changes_the_files_only_where_it_names_them(self, storage: Storage) -> None:
+        await storage.add_post(post(files=(file(1), file(2))), opens_thread=True)
+        await storage.edit_post(TEAM, CHANNEL, ts(0), "better", ts(5))
+        assert [each.files for each in await storage.waiting_posts(thread_key())] == [(file(1), file(2))]
+        await storage.edit_post(TEAM, CHANNEL, ts(0), "better", ts(6), (file(2),))
+        assert [each.files for each in await storage.waiting_posts(thread_key())] == [(file(2),)]
+        await storage.edit_post(TEAM, CHANNEL, ts(0), "better", ts(7), ())
+        assert [each.files for each in await storage.waiting_posts(thread_key())] == [()]
 
     async def test_an_edit_changes_a_waiting_post(self, storage: Storage) -> None:
         await storage.add_post(post(), opens_thread=True)
@@ -238,11 +264,13 @@ class RunsContract:
 
     @pytest.mark.parametrize("status", _ENDS)
     async def test_text_is_forgotten_only_where_its_run_completed(self, storage: Storage, status: RunStatus) -> None:
+        await storage.add_post(post(files=(file(),)), opens_thread=True)
         await opened(storage)
         await ended(storage, status)
         (answered,) = await storage.run_posts("run1")
         assert answered.state is PostState.DONE
-        assert answered.text == ("" if status is RunStatus.COMPLETED else "hello")
+        forgotten = ("", ()) if status is RunStatus.COMPLETED else ("hello", (file(),))
+        assert (answered.text, answered.files) == forgotten
 
     async def test_a_run_ends_once(self, storage: Storage) -> None:
         await opened(storage)
@@ -309,6 +337,176 @@ class RunsContract:
             await storage.open_run(run("run1"), [post(5)])
         assert await storage.waiting_posts(thread_key()) == [post(5)]
         assert await storage.reply_messages("run1") == [reply()]
+
+
+class CallsContract:
+    async def test_a_call_comes_back_as_it_was_stored(self, storage: Storage) -> None:
+        await opened(storage)
+        wanted = call(server="docs", state=CallState.ASKED, output="nothing", asked_ts=ts(3), asked_at=1234.5)
+        decided = call("call2", state=CallState.ANSWERED, failed=True, approved=False, decided_by=BOB, leg=2)
+        assert await storage.run_calls("run1") == []
+        await storage.add_calls([wanted, decided])
+        assert await storage.run_calls("run1") == [wanted, decided]
+
+    async def test_calls_are_in_order_of_leg_and_then_as_they_were_wanted(self, storage: Storage) -> None:
+        await opened(storage)
+        await opened(storage, "run2", 1)
+        await storage.add_calls([call("z", leg=2), call("b", leg=2)])
+        await storage.add_calls([call("y"), call("a")])
+        await storage.add_calls([call("y", "run2")])
+        await storage.add_calls([call("c", leg=2)])
+        assert [each.id for each in await storage.run_calls("run1")] == ["y", "a", "z", "b", "c"]
+        assert await storage.run_calls("run2") == [call("y", "run2")]
+
+    async def test_a_known_call_stays_as_it_is(self, storage: Storage) -> None:
+        await opened(storage)
+        await storage.add_calls([call()])
+        answered = call(state=CallState.ANSWERED, output="Rain.")
+        await storage.update_call(answered)
+        await storage.add_calls([call(), call("call2")])
+        assert await storage.run_calls("run1") == [answered, call("call2")]
+
+    async def test_calls_are_all_kept_or_none(self, storage: Storage) -> None:
+        await opened(storage)
+        with pytest.raises(StorageError):
+            await storage.add_calls([call(), call("call2", "no such run")])
+        assert await storage.run_calls("run1") == []
+
+    async def test_a_call_keeps_what_comes_of_it(self, storage: Storage) -> None:
+        await opened(storage)
+        await storage.add_calls([call(), call("call2")])
+        for known in (
+            call(state=CallState.ASKED, asked_ts=ts(3), asked_at=1234.5),
+            call(state=CallState.RUNNING, asked_ts=ts(3), asked_at=1234.5),
+            call(state=CallState.ANSWERED, output="No such city.", failed=True, asked_ts=ts(3), asked_at=1234.5),
+        ):
+            await storage.update_call(known)
+            assert await storage.run_calls("run1") == [known, call("call2")]
+
+    async def test_an_answered_call_stays_so(self, storage: Storage) -> None:
+        await opened(storage)
+        answered = call(state=CallState.ANSWERED, output="Rain.")
+        await storage.add_calls([answered])
+        await storage.update_call(call(state=CallState.RUNNING))
+        await storage.update_call(call(state=CallState.ANSWERED, output="Sun."))
+        assert await storage.run_calls("run1") == [answered]
+
+    @pytest.mark.parametrize("approved", [True, False])
+    async def test_a_call_that_was_asked_for_is_decided_once(self, storage: Storage, approved: bool) -> None:
+        await opened(storage)
+        await storage.add_calls([call(state=CallState.ASKED), call("call2", state=CallState.ASKED)])
+        assert await storage.decide_call("run1", "call1", approved, ADA)
+        assert not await storage.decide_call("run1", "call1", not approved, BOB)
+        state = CallState.APPROVED if approved else CallState.ASKED
+        decided = call(state=state, approved=approved, decided_by=ADA)
+        assert await storage.run_calls("run1") == [decided, call("call2", state=CallState.ASKED)]
+
+    @pytest.mark.parametrize("state", [each for each in CallState if each is not CallState.ASKED])
+    async def test_only_a_call_that_was_asked_for_is_decided(self, storage: Storage, state: CallState) -> None:
+        await opened(storage)
+        assert not await storage.decide_call("run1", "call1", True, ADA)
+        await storage.add_calls([call(state=state)])
+        assert not await storage.decide_call("run1", "call1", True, ADA)
+        assert await storage.run_calls("run1") == [call(state=state)]
+
+    @pytest.mark.parametrize("approved", [True, False])
+    async def test_a_decision_outlives_an_update_that_knows_nothing_of_it(
+        self, storage: Storage, approved: bool
+    ) -> None:
+        """The button can be pressed before the ts of its message is kept."""
+        await opened(storage)
+        await storage.add_calls([call(state=CallState.ASKED)])
+        await storage.decide_call("run1", "call1", approved, ADA)
+        await storage.update_call(call(state=CallState.ASKED, asked_ts=ts(3), asked_at=1234.5))
+        state = CallState.APPROVED if approved else CallState.ASKED
+        decided = call(state=state, asked_ts=ts(3), asked_at=1234.5, approved=approved, decided_by=ADA)
+        assert await storage.run_calls("run1") == [decided]
+        answered = replace(decided, state=CallState.ANSWERED, output="Rain.")
+        await storage.update_call(answered)
+        assert await storage.run_calls("run1") == [answered]
+
+    async def test_a_decision_that_nobody_made_is_kept_too(self, storage: Storage) -> None:
+        """As when the time to decide has run out."""
+        await opened(storage)
+        await storage.add_calls([call(state=CallState.ASKED)])
+        refused = call(state=CallState.ANSWERED, output="Nobody decided.", approved=False)
+        await storage.update_call(refused)
+        assert await storage.run_calls("run1") == [refused]
+
+    @pytest.mark.parametrize("status", _ENDS)
+    async def test_calls_end_with_their_run_and_are_forgotten(self, storage: Storage, status: RunStatus) -> None:
+        await opened(storage)
+        await opened(storage, "run2", 1)
+        asked = call(state=CallState.ASKED)
+        await storage.add_calls([asked, call("call2", state=CallState.ANSWERED, output="Rain."), call(run_id="run2")])
+        await ended(storage, status)
+        assert not await storage.decide_call("run1", "call1", True, ADA)
+        await storage.update_call(call(state=CallState.ANSWERED, output="Too late."))
+        assert await storage.run_calls("run1") == [
+            replace(asked, arguments=""),
+            call("call2", state=CallState.ANSWERED, arguments=""),
+        ]
+        assert await storage.run_calls("run2") == [call(run_id="run2")]
+
+    async def test_of_many_decisions_one_is_kept(self, storage: Storage) -> None:
+        await opened(storage)
+        await storage.add_calls([call(state=CallState.ASKED)])
+        decided = await asyncio.gather(
+            *(storage.decide_call("run1", "call1", number % 2 == 0, f"U{number}") for number in range(20))
+        )
+        assert decided.count(True) == 1
+        (kept,) = await storage.run_calls("run1")
+        assert kept.decided_by == f"U{decided.index(True)}"
+
+
+class UsageContract:
+    async def test_usage_comes_back_oldest_first(self, storage: Storage) -> None:
+        first, second, third = usage("c", 1.5), usage("a", 2.5, person=BOB), usage("b", 2.5, input_tokens=2**40)
+        for each in (third, first, second):
+            await storage.add_usage(each)
+        assert await storage.usage(0.0) == [first, second, third]
+
+    async def test_usage_is_since_a_moment(self, storage: Storage) -> None:
+        for number in range(4):
+            await storage.add_usage(usage(f"run{number}", float(number)))
+        assert [each.run for each in await storage.usage(2.0)] == ["run2", "run3"]
+        assert await storage.usage(3.5) == []
+
+    async def test_a_second_time_adds_to_the_first(self, storage: Storage) -> None:
+        counts: dict[str, Any] = {"input_tokens": 10, "cached_tokens": 4, "output_tokens": 3, "reasoning_tokens": 2}
+        await storage.add_usage(usage(**counts))
+        await storage.add_usage(usage("run2"))
+        await storage.add_usage(usage(at=2000.0, **counts))
+        doubled: dict[str, Any] = {name: 2 * count for name, count in counts.items()}
+        assert await storage.usage(0.0) == [usage(**doubled), usage("run2")]
+
+    async def test_two_models_of_one_run_are_counted_apart(self, storage: Storage) -> None:
+        for model, tokens in (("one", 1), ("two", 2), ("one", 4)):
+            await storage.add_usage(usage(model=model, input_tokens=tokens))
+        kept = [(each.model, each.input_tokens) for each in await storage.usage(0.0)]
+        assert kept == [("one", 5), ("two", 2)]
+
+    async def test_no_usage_is_lost_among_many_at_once(self, storage: Storage) -> None:
+        await asyncio.gather(*(storage.add_usage(usage(input_tokens=1)) for _ in range(50)))
+        assert [each.input_tokens for each in await storage.usage(0.0)] == [50]
+
+
+class HistoryContract:
+    async def test_a_conversation_comes_back_in_order(self, storage: Storage) -> None:
+        items = [HistoryItem("local_1", seq, f"run{seq // 2}", f'{{"text": "é 🧵 {seq}"}}') for seq in range(4)]
+        other = HistoryItem("local_2", 0, "run9", "{}")
+        await storage.add_items([items[2], items[0], other])
+        await storage.add_items([items[3], items[1]])
+        assert await storage.items("local_1") == items
+        assert await storage.items("local_2") == [other]
+        assert await storage.items("local_3") == []
+
+    async def test_a_known_item_stays_as_it_is(self, storage: Storage) -> None:
+        kept = HistoryItem("local_1", 0, "run1", '"first"')
+        await storage.add_items([kept])
+        added = HistoryItem("local_1", 1, "run2", '"second"')
+        await storage.add_items([HistoryItem("local_1", 0, "run2", '"again"'), added])
+        assert await storage.items("local_1") == [kept, added]
 
 
 class WorkContract:
@@ -384,5 +582,14 @@ class ConcurrencyContract:
         assert await storage.add_post(post(999), opens_thread=True)
 
 
-class StorageContract(PostsContract, ThreadsContract, RunsContract, WorkContract, ConcurrencyContract):
+class StorageContract(
+    PostsContract,
+    ThreadsContract,
+    RunsContract,
+    CallsContract,
+    UsageContract,
+    HistoryContract,
+    WorkContract,
+    ConcurrencyContract,
+):
     """All of it."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from storage.base import Post, PostKind, ReplyMessage, Run, ThreadKey
+from storage.base import Post, PostFile, PostKind, ReplyMessage, Run, RunCall, ThreadKey, Usage
 
 TEAM, CHANNEL, ADA, BOB = "T1", "C1", "U1", "U2"
 
@@ -21,6 +21,11 @@ def post(moment: int = 0, thread: ThreadKey | None = None, text: str = "hello", 
     return Post(thread or thread_key(), ts(moment), text=text, **fields)
 
 
+def file(number: int = 1, **changes: Any) -> PostFile:
+    fields: dict[str, Any] = {"name": "notes.pdf", "media_type": "application/pdf", "size": 2048} | changes
+    return PostFile(f"F{number}", url=f"https://files.slack.com/{number}", **fields)
+
+
 def run(run_id: str = "run1", thread: ThreadKey | None = None, **changes: Any) -> Run:
     fields: dict[str, Any] = {"created_at": 1000.0} | changes
     return Run(run_id, thread or thread_key(), "math-tutor", "responses", **fields)
@@ -28,3 +33,23 @@ def run(run_id: str = "run1", thread: ThreadKey | None = None, **changes: Any) -
 
 def reply(run_id: str = "run1", seq: int = 0, *, stream: bool = True) -> ReplyMessage:
     return ReplyMessage(run_id, seq, ts(100 + seq), 1000 * seq, stream, 1234.5)
+
+
+def call(call_id: str = "call1", run_id: str = "run1", **changes: Any) -> RunCall:
+    fields: dict[str, Any] = {"leg": 1, "name": "weather", "arguments": '{"city": "Bergen"}'} | changes
+    return RunCall(run_id, call_id, **fields)
+
+
+def usage(run_id: str = "run1", at: float = 1000.0, **changes: Any) -> Usage:
+    fields: dict[str, Any] = {
+        "team": TEAM,
+        "channel": CHANNEL,
+        "person": ADA,
+        "assistant": "math-tutor",
+        "model": "gpt-6.1-terra",
+        "input_tokens": 1000,
+        "cached_tokens": 400,
+        "output_tokens": 200,
+        "reasoning_tokens": 50,
+    } | changes
+    return Usage(run_id, at, **fields)

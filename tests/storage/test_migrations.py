@@ -10,12 +10,26 @@ from typing import Any
 import aiosqlite
 import pytest
 
-from storage.base import StorageError
+from storage.base import PostState, RunStatus, Scope, StorageError, Thread
 from storage.migrations import Migration, migrate, migrations
 from storage.sqlite import SqliteStorage
-from tests.storage.records import post, thread_key
+from tests.storage.records import ADA, CHANNEL, TEAM, call, file, post, reply, run, thread_key, ts
 
 _KNOWN = tuple(migrations())
+#: What a Bobbin of schema 1 may have left behind, as it wrote it.
+_ROWS_OF_1 = (
+    "INSERT INTO schema_version VALUES (1)",
+    "INSERT INTO threads VALUES "
+    "('T1', 'C1', '1700000000.000100', 'responses', 'conv_1', 'math-tutor', '1700000009.000100')",
+    "INSERT INTO runs VALUES ('run1', 'T1', 'C1', '1700000000.000100', 'math-tutor', 'responses', 'in_progress', NULL, "
+    "'resp_1', NULL, 1, NULL, 1000.0, NULL, NULL)",
+    "INSERT INTO posts VALUES ('T1', 'C1', '1700000000.000100', '1700000000.000100', 'U1', 'T1', 'hello', 'ask', "
+    "'channel', 'taken', 'run1', 'Ev1', '1700000001.000100')",
+    "INSERT INTO posts VALUES ('T1', 'C1', '1700000005.000100', '1700000000.000100', 'U1', 'T1', 'a later one', 'ask', "
+    "'channel', 'waiting', NULL, '', NULL)",
+    "INSERT INTO replies VALUES ('run1', 0, '1700000100.000100', 0, 1, 1234.5)",
+    "INSERT INTO choices VALUES ('T1', 'channel', 'C1', 'general')",
+)
 
 
 @pytest.fixture
@@ -95,6 +109,25 @@ async def test_later_versions_keep_what_is_stored(place: Path) -> None:
     )
     assert ask(place, "SELECT name FROM moods") == [("good",)]
     assert ask(place, "SELECT MAX(version) FROM schema_version") == [(len(_KNOWN) + 2,)]
+
+
+async def test_a_database_of_schema_1_is_upgraded_and_keeps_its_rows(place: Path) -> None:
+    for statement in (*_KNOWN[0].statements, "CREATE TABLE schema_version (version INTEGER PRIMARY KEY)", *_ROWS_OF_1):
+        ask(place, statement)
+    storage = await SqliteStorage.open(f"sqlite:///{place}")
+    taken = post(0, state=PostState.TAKEN, run="run1", event_id="Ev1", edited_ts=ts(1))
+    assert await storage.thread(thread_key()) == Thread(thread_key(), "responses", "conv_1", "math-tutor", ts(9))
+    assert await storage.run_posts("run1") == [taken]
+    assert await storage.waiting_posts(thread_key()) == [post(5, text="a later one")]
+    assert await storage.unfinished_run(thread_key()) == run(status=RunStatus.IN_PROGRESS, backend_run="resp_1")
+    assert await storage.reply_messages("run1") == [reply()]
+    assert await storage.choices(TEAM, CHANNEL, ADA) == {Scope.CHANNEL: "general"}
+    # And what is new works on what is old.
+    await storage.add_calls([call()])
+    assert await storage.run_calls("run1") == [call()]
+    assert await storage.edit_post(TEAM, CHANNEL, ts(5), "a later one", ts(6), (file(),))
+    await storage.close()
+    assert ask(place, "SELECT version FROM schema_version") == [(migration.version,) for migration in _KNOWN]
 
 
 async def test_each_is_applied_once_by_many_at_once(place: Path) -> None:

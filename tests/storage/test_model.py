@@ -8,12 +8,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from storage.base import Post, PostKind, PostState, Run, RunStatus, ThreadKey
+from storage.base import Post, PostFile, PostKind, PostState, Run, RunStatus, ThreadKey
 from storage.sqlite import SqliteStorage
-from tests.storage.records import CHANNEL, TEAM, post, run, thread_key, ts
+from tests.storage.records import CHANNEL, TEAM, file, post, run, thread_key, ts
 
 _THREADS = [thread_key(0), thread_key(50)]
 _MOMENTS = st.integers(0, 12)
+#: What an edit says of files: nothing, that they are gone, or which they are.
+_FILES = st.sampled_from([None, (), (file(20), file(21))])
 _ENDS = [status for status in RunStatus if status.ended]
 
 
@@ -37,20 +39,22 @@ class Model:
     def waits(self, moment: str) -> bool:
         return moment in self.posts and self.posts[moment].state is PostState.WAITING
 
-    def edit(self, moment: str, text: str, edited_ts: str) -> bool:
+    def edit(self, moment: str, text: str, edited_ts: str, files: tuple[PostFile, ...] | None) -> bool:
         if not self.waits(moment) or (self.posts[moment].edited_ts or "") >= edited_ts:
             return False
-        self.posts[moment] = replace(self.posts[moment], text=text, edited_ts=edited_ts)
+        old = self.posts[moment]
+        kept = old.files if files is None else files
+        self.posts[moment] = replace(old, text=text, edited_ts=edited_ts, files=kept)
         return True
 
     def drop(self, moment: str) -> ThreadKey | None:
         if not self.waits(moment):
             return None
-        self.posts[moment] = replace(self.posts[moment], state=PostState.DROPPED, text="")
+        self.posts[moment] = replace(self.posts[moment], state=PostState.DROPPED, text="", files=())
         return self.posts[moment].thread
 
     def finish(self, moment: str) -> None:
-        self.posts[moment] = replace(self.posts[moment], state=PostState.DONE, text="")
+        self.posts[moment] = replace(self.posts[moment], state=PostState.DONE, text="", files=())
 
     def waiting(self, thread: ThreadKey) -> list[Post]:
         return self._sorted(each for each in self.posts.values() if each.thread == thread and self.waits(each.ts))
@@ -71,8 +75,8 @@ class Model:
             return
         self.runs[end.id] = end
         for each in self.of_run(end.id):
-            text = "" if end.status is RunStatus.COMPLETED else each.text
-            self.posts[each.ts] = replace(each, state=PostState.DONE, text=text)
+            text, files = ("", ()) if end.status is RunStatus.COMPLETED else (each.text, each.files)
+            self.posts[each.ts] = replace(each, state=PostState.DONE, text=text, files=files)
 
     def reopen(self, run_id: str, new: Run) -> bool:
         old = self.runs[run_id]
@@ -121,15 +125,15 @@ class StorageMachine(RuleBasedStateMachine):
 
     @rule(moment=_MOMENTS, thread=st.sampled_from(_THREADS), kind=st.sampled_from(list(PostKind)), opens=st.booleans())
     def add(self, moment: int, thread: ThreadKey, kind: PostKind, opens: bool) -> None:
-        new = post(moment, thread, kind=kind)
+        new = post(moment, thread, kind=kind, files=(file(moment),))
         added = self.runner.run(self.storage.add_post(new, opens_thread=opens))
         assert added == self.model.add(new, opens)
 
-    @rule(moment=_MOMENTS, edited=st.integers(20, 24), text=st.text())
-    def edit(self, moment: int, edited: int, text: str) -> None:
+    @rule(moment=_MOMENTS, edited=st.integers(20, 24), text=st.text(), files=_FILES)
+    def edit(self, moment: int, edited: int, text: str, files: tuple[PostFile, ...] | None) -> None:
         text = text.replace("\0", "")
-        done = self.runner.run(self.storage.edit_post(TEAM, CHANNEL, ts(moment), text, ts(edited)))
-        assert done == self.model.edit(ts(moment), text, ts(edited))
+        done = self.runner.run(self.storage.edit_post(TEAM, CHANNEL, ts(moment), text, ts(edited), files))
+        assert done == self.model.edit(ts(moment), text, ts(edited), files)
 
     @rule(moment=_MOMENTS)
     def drop(self, moment: int) -> None:

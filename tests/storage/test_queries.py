@@ -50,6 +50,7 @@ def test_no_query_reads_a_whole_table(database: sqlite3.Connection, name: str) -
         ("UNFINISHED_RUN", "runs_unfinished"),
         ("RUN_POSTS", "posts_of_run"),
         ("LATEST_THREADS", "posts_of_author"),
+        ("USAGE", "usage_by_time"),
         ("THREADS_WITH_WORK", "posts_waiting"),
         ("THREADS_WITH_WORK", "runs_unfinished"),
     ],
@@ -58,6 +59,6 @@ def test_the_index_made_for_it_is_used(database: sqlite3.Connection, name: str, 
     assert [step for step in plan(database, _QUERIES[name]) if index in step]
 
 
-@pytest.mark.parametrize("name", ["WAITING_POSTS", "RUN_POSTS", "REPLIES"])
+@pytest.mark.parametrize("name", ["WAITING_POSTS", "RUN_POSTS", "REPLIES", "USAGE", "ITEMS"])
 def test_what_comes_in_order_is_not_sorted(database: sqlite3.Connection, name: str) -> None:
     assert not [step for step in plan(database, _QUERIES[name]) if "TEMP B-TREE" in step]

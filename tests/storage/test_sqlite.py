@@ -15,7 +15,7 @@ import pytest
 from storage.base import RunStatus, StorageError
 from storage.sqlite import SqliteStorage
 from tests.storage.contract import StorageContract
-from tests.storage.records import CHANNEL, TEAM, post, run, thread_key, ts
+from tests.storage.records import CHANNEL, TEAM, file, post, run, thread_key, ts, usage
 
 _NOBODY = 65534
 
@@ -229,6 +229,68 @@ asyncio.run(add())
             await asyncio.gather(*(storage.close() for storage in storages))
 
 
+class TestReading:
+    async def test_what_a_serving_bobbin_stores_is_read_beside_it(self, tmp_path: Path) -> None:
+        url = f"sqlite:///{tmp_path}/a 100% good? #1.db"
+        serving = await SqliteStorage.open(url)
+        reading = await SqliteStorage.open_to_read(url)
+        await serving.add_usage(usage())
+        assert await reading.usage(0.0) == [usage()]
+        await reading.close()
+        await serving.close()
+
+    async def test_it_reads_while_another_process_writes(self, tmp_path: Path) -> None:
+        place = tmp_path / "bobbin.db"
+        async with opened(place) as storage, other_process(TestOtherProcesses._LOCK, str(place)) as locker:
+            assert await line_of(locker) == "locked"
+            reading = await SqliteStorage.open_to_read(f"sqlite:///{place}", busy_timeout=0.0)
+            assert await reading.usage(0.0) == []
+            await reading.close()
+            assert await storage.waiting_posts(thread_key()) == []
+
+    async def test_it_writes_nothing_and_leaves_nothing_behind(self, tmp_path: Path) -> None:
+        place = tmp_path / "bobbin.db"
+        async with opened(place) as storage:
+            await storage.add_post(post(), opens_thread=True)
+        before = place.read_bytes()
+        reading = await SqliteStorage.open_to_read(f"sqlite:///{place}")
+        with pytest.raises(StorageError, match="it may not be written"):
+            await reading.drop_post(TEAM, CHANNEL, ts(0))
+        await reading.close()
+        assert place.read_bytes() == before
+        assert [entry.name for entry in tmp_path.iterdir()] == ["bobbin.db"]
+
+    async def test_no_database_is_said_and_none_is_made(self, tmp_path: Path) -> None:
+        for name in ("missing.db", "missing/bobbin.db", ""):
+            with pytest.raises(StorageError, match=f"^DATABASE_URL: there is no database {tmp_path}"):
+                await SqliteStorage.open_to_read(f"sqlite:///{tmp_path}/{name}")
+        with pytest.raises(StorageError, match="there is no database :memory:"):
+            await SqliteStorage.open_to_read("sqlite:///:memory:")
+        assert not list(tmp_path.iterdir())
+
+    async def test_what_is_no_database_of_bobbins_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "notes.txt").write_text("Buy milk. " * 500)
+        with pytest.raises(StorageError, match="it is not a database"):
+            await SqliteStorage.open_to_read(f"sqlite:///{tmp_path}/notes.txt")
+        (tmp_path / "empty.db").touch()
+        with pytest.raises(StorageError, match="no such table: schema_version"):
+            await SqliteStorage.open_to_read(f"sqlite:///{tmp_path}/empty.db")
+
+    @pytest.mark.parametrize(
+        ("version", "said"), [(1, "an older Bobbin .*Start this Bobbin once"), (99, "a newer Bobbin .*Upgrade Bobbin")]
+    )
+    async def test_another_schema_is_refused_and_left_alone(self, tmp_path: Path, version: int, said: str) -> None:
+        place = tmp_path / "bobbin.db"
+        with closing(sqlite3.connect(place)) as database:
+            database.execute("CREATE TABLE schema_version (version INTEGER PRIMARY KEY)")
+            database.execute("INSERT INTO schema_version VALUES (?)", (version,))
+            database.commit()
+        before = place.read_bytes()
+        with pytest.raises(StorageError, match=said):
+            await SqliteStorage.open_to_read(f"sqlite:///{place}")
+        assert place.read_bytes() == before
+
+
 class TestConnection:
     async def test_what_is_stored_is_there_after_a_restart(self, tmp_path: Path) -> None:
         async with opened(tmp_path / "bobbin.db") as storage:
@@ -242,7 +304,8 @@ class TestConnection:
         texts = [f"between us {moment} " * 20 for moment in range(4)]
         async with opened(place) as storage:
             for moment, text in enumerate(texts):
-                await storage.add_post(post(moment, text=text), opens_thread=True)
+                files = (file(name=text),)
+                await storage.add_post(post(moment, text=text, files=files), opens_thread=True)
         assert all(text.encode() in place.read_bytes() for text in texts)
         async with opened(place) as storage:
             await storage.drop_post(TEAM, CHANNEL, ts(0))

@@ -8,9 +8,9 @@ from bot.playground.openai import schemas
 from bot.playground.openai.records import Json, new_id
 
 if TYPE_CHECKING:
-    from bot.playground.openai.calls import Call
     from collections.abc import Iterator
 
+    from bot.playground.openai.calls import Call
     from bot.playground.openai.router import Route
     from bot.playground.openai.switches import Switches
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING, Any
 
-from bot.playground.openai.brain import CodeInterpreterCall, Piece, Question, words
+from bot.playground.openai.brain import CodeInterpreterCall, FileLink, MadeFile, Piece, Question, words
 from bot.playground.openai.demonstrations import demonstration
-from bot.playground.openai.small_talk import ABILITIES, REAL_MODEL, Post, introduction, posts, small_talk
+from bot.playground.openai.small_talk import ABILITIES, REAL_MODEL, Post, given_files, introduction, posts, small_talk
 from bot.playground.openai.workshop import TookTooLong, Workshop
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
 _POSTS_READ = 40
 _CHARACTERS_READ = 2_000
@@ -18,24 +19,27 @@ _CHARACTERS_READ = 2_000
 
 
 class OfflineBrain:
-    """Solves school mathematics with sympy; for anything else it says that it cannot."""
+    """Solves school mathematics with sympy and draws functions; for anything else it says that it cannot."""
 
     def __init__(self, deadline: float = 10.0) -> None:
         """`deadline` is how long it tries to solve something, in seconds."""
         self._workshop = Workshop(deadline)
 
     async def answer(self, question: Question) -> AsyncIterator[Piece]:
-        """An introduction where it is due, then the answer; with the code interpreter among the tools, the code too."""
-        told = introduction(question)
-        for word in words(f"{told}\n\n" if told else ""):
-            yield word
+        """Who it is and what it was given, where that is due; then the answer, with its code where code may run."""
+        for part in (introduction(question), given_files(question)):
+            for word in words(f"{part}\n\n" if part else ""):
+                yield word
         heard = posts(question) or [Post(None, "")]
         text = small_talk(question, heard) or demonstration(heard[-1].text)
         solution = None if text else await self._solve(heard)
-        if solution and "code_interpreter" in question.tools and "python" in solution:
-            yield CodeInterpreterCall(solution["python"], solution["logs"])
-        for word in words(text or _explained(solution)):
+        run = solution if solution and "python" in solution and "code_interpreter" in question.tools else None
+        if run:
+            yield CodeInterpreterCall(run["python"], run["logs"], tuple(_pictures(run)))
+        for word in words(text or _explained(solution, question)):
             yield word
+        for name in run["pictures"] if run else ():
+            yield FileLink(name, text=False)
 
     async def close(self) -> None:
         """Ends the process that does the mathematics."""
@@ -51,11 +55,18 @@ class OfflineBrain:
             return {"trouble": "That was too much for me, so I gave up."}
 
 
-def _explained(solution: dict[str, Any] | None) -> str:
+def _pictures(solution: dict[str, Any]) -> Iterator[MadeFile]:
+    for name, content in solution["pictures"].items():
+        yield MadeFile(name, base64.b64decode(content), "image/png")
+
+
+def _explained(solution: dict[str, Any] | None, question: Question) -> str:
     if solution is None:
         return f"I cannot answer that. {ABILITIES}\n\n{REAL_MODEL}"
     if "trouble" in solution:
         return str(solution["trouble"])
+    if solution["pictures"] and "code_interpreter" not in question.tools:
+        return "I could draw that, but this assistant has no code interpreter among its tools."
     steps = "\n".join(f"{number}. {step}" for number, step in enumerate(solution["steps"], 1))
     check = f"Check: {solution['check']}." if solution["check"] else ""
     parts = (solution["start"], steps, check, f"**`{solution['result']}`**")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bot.playground.openai.brain import Question
+    from bot.playground.openai.brain import Question, SeenFile
 
 _LED_BY_NAME = re.compile(r"^([^:\n]{1,80}): ")
 _LIKELY_NAME = re.compile(r"^([A-Z][\w.'’-]*(?: [A-Z][\w.'’-]*){1,3}): ")
@@ -79,9 +79,30 @@ def introduction(question: Question) -> str | None:
     return None if any(line in text for text in said) else line
 
 
+def given_files(question: Question) -> str | None:
+    """The sentence about the images and files that came since the last answer, if any came."""
+    roles = [role for role, _ in question.messages]
+    answered = max((index for index, role in enumerate(roles) if role == "assistant"), default=-1)
+    new = [each for each in question.files if each.message is not None and each.message > answered]
+    if not new:
+        return None
+    lines = "\n".join(f"- {_described(each)}" for each in new)
+    return f"I was given this. I see what kind of file it is, but I cannot look inside:\n\n{lines}"
+
+
+def _described(file: SeenFile) -> str:
+    name = f"`{file.name}`" if file.name else f"an {file.kind}" if file.kind == "image" else "a file"
+    facts = [file.media_type] if file.media_type else []
+    if file.size:
+        facts.append(f"{file.size:,} bytes")
+    return f"{name} ({', '.join(facts)})" if facts else name
+
+
 def small_talk(question: Question, heard: Sequence[Post]) -> str | None:
     """The reply to a short phrase or to a question about the thread, or None."""
     latest = heard[-1]
+    if not latest.text and given_files(question):
+        return "Ask me something besides: I do mathematics, with all the steps."
     if not latest.text or _HELP.fullmatch(latest.text):
         return f"{ABILITIES}\n\n{REAL_MODEL}"
     if _GREETING.fullmatch(latest.text):

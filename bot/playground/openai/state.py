@@ -28,10 +28,10 @@ from bot.playground.openai.records import (
 )
 
 if TYPE_CHECKING:
-    from bot.playground.openai.switches import Switches
     from collections.abc import Callable, Mapping
 
     from bot.playground.openai.records import Upload
+    from bot.playground.openai.switches import Switches
 
 T = TypeVar("T")
 

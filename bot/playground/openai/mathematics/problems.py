@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sympy import Expr, S, Symbol
 
 from bot.playground.openai.mathematics.formulas import Formula, NotAFormula, parse
+from bot.playground.openai.mathematics.plots import function_of
 from bot.playground.openai.mathematics.sentences import find, normalised
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ _INTENTS = (
     ("factor", r"\bfactor(?:i[sz]e|ing)?\b"),
     ("expand", r"\b(?:expand|multiply out)\b"),
     ("simplify", r"\bsimplify\b"),
+    ("plot", r"\b(?:plot|graph|sketch|draw)\b"),
 )
 _CHECK = re.compile(
     r"\b(?:check|verify|prove)\s+(?:it|that|this|your|the\s+(?:result|answer|solution))\b|\bare you sure\b", re.I
@@ -37,7 +39,7 @@ _BOUNDS = re.compile(r"\b(?:from|between)\s+(-?\d+(?:\.\d+)?|-?pi)\s+(?:to|and)\
 class Problem:
     """Something to work out.
 
-    `kind` is solve, evaluate, derive, integrate, factor, expand, simplify or check (of a problem's result).
+    `kind` is solve, evaluate, derive, integrate, factor, expand, simplify, plot or check (of a problem's result).
     `known` holds the equations of earlier problems, for an expression that uses their unknowns.
     """
 
@@ -114,10 +116,12 @@ def _fresh(text: str, last: Problem | None) -> Problem | None:
     formulas = _formulas(stripped)
     if not formulas:
         return None
+    if kind == "plot" and not any(function_of(each) is not None for each in formulas):
+        kind = None
     if kind is None and _ROOTS.search(text):
         formulas = [_equated(each) for each in formulas]
     problem = Problem(_kind(kind, formulas), tuple(formulas), text, _variable(stripped))
-    if bounds is not None and problem.kind == "integrate":
+    if bounds is not None and problem.kind in {"integrate", "plot"}:
         low, high = (parse(each).left for each in bounds.groups())
         problem = replace(problem, bounds=(low, high))
     return _with_claim(_with_known(problem, last))

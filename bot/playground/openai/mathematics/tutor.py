@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bot.playground.openai.mathematics.equations import solve_related
 from bot.playground.openai.mathematics.expressions import TRANSFORMATIONS
+from bot.playground.openai.mathematics.plots import plot
 from bot.playground.openai.mathematics.solutions import Solution
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 def solve(problem: Problem) -> Solution:
     """Works the problem out. Raises `Unsolved`."""
+    if problem.kind == "plot":
+        return plot(problem)
     if len(problem.formulas) > 1 and not _is_system(problem):
         return _joined([solve(replace(problem, formulas=(each,))) for each in problem.formulas[:5]])
     if problem.kind in {"solve", "check"}:

@@ -1,23 +1,29 @@
 """The process that does the mathematics: one JSON line in, one JSON line out.
 
 In: the texts that people wrote, oldest first. Out: null when the last of them poses no problem, else an object with
-`start`, `steps`, `result`, `check`, `python` and `logs` (what the Python printed), or with `trouble`, a sentence.
+`start`, `steps`, `result`, `check`, `python`, `logs` (what the Python printed) and `pictures` (what it drew), or with
+`trouble`, a sentence.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
 import json
 import signal
 import sys
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from bot.playground.openai.mathematics.drawing import draw
 from bot.playground.openai.mathematics.formulas import TooBig, Undefined
 from bot.playground.openai.mathematics.problems import read
 from bot.playground.openai.mathematics.solutions import Unsolved
 from bot.playground.openai.mathematics.tutor import solve
+
+if TYPE_CHECKING:
+    from sympy import Expr, Symbol
 
 _MEMORY = 2**31
 """Bytes that the process may take."""
@@ -32,7 +38,8 @@ def work(texts: list[str]) -> dict[str, Any] | None:
         if problem is None:
             return None
         solution = solve(problem)
-        return {**asdict(solution), "kind": problem.kind, "logs": run(solution.python)}
+        logs, pictures = run(solution.python)
+        return {**asdict(solution), "kind": problem.kind, "logs": logs, "pictures": pictures}
     except TooBig as error:
         return {"trouble": f"That is too big for me: {error}."}
     except Unsolved as error:
@@ -43,12 +50,18 @@ def work(texts: list[str]) -> dict[str, Any] | None:
         return {"trouble": f"I could not work that out ({type(error).__name__})."}
 
 
-def run(program: str) -> str:
-    """What the program prints."""
+def run(program: str) -> tuple[str, dict[str, str]]:
+    """What the program prints, and the pictures that it draws: PNG in base64, by name."""
     printed = io.StringIO()
+    pictures: dict[str, str] = {}
+
+    def draw_picture(name: str, function: Expr, variable: Symbol, low: Expr, high: Expr) -> None:
+        pictures[name] = base64.b64encode(draw(function, variable, float(low), float(high))).decode()
+        printed.write(f"{name} drawn\n")
+
     with contextlib.redirect_stdout(printed):
-        exec(program, {})  # noqa: S102 -- written by the tutor from parsed formulas, never by people
-    return printed.getvalue()
+        exec(program, {"draw": draw_picture})  # noqa: S102 -- written by the tutor, never by people
+    return printed.getvalue(), pictures
 
 
 def limit_memory() -> None:

@@ -1,0 +1,230 @@
+"""Assistants' files, that people review: YAML front matter between two lines of three dashes, then the instructions.
+
+The key is the file's name.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bot.engine.ports import Assistant, HostedMcp, SuggestedPrompt
+from bot.errors import AssistantFileError
+
+#: Tools that the model's provider runs; every other name is a function tool's.
+HOSTED_TOOLS = frozenset({"code_interpreter", "file_search", "web_search", "image_generation"})
+
+_FENCE = "---"
+#: The Assistants API's limit for instructions (https://platform.openai.com/docs/api-reference/assistants).
+_INSTRUCTIONS_LIMIT = 256_000
+#: Where pydantic's own words would be a regular expression or a list of types.
+_ADVICE = {
+    "icon": "it is an emoji's name between colons, such as :books:",
+    "approvers": "they are ids of Slack users, such as U012AB3CD",
+    "response_format": "it is text, json_object, or a name and a schema",
+}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Prompt(_Strict):
+    title: str = Field(min_length=1, max_length=75)
+    message: str = Field(min_length=1, max_length=3000)
+
+
+class _HostedMcp(_Strict):
+    label: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")
+    url: str = Field(pattern=r"^https?://[^\s/]+")
+    allowed_tools: list[str] = []
+    approval: bool = True
+
+
+class _JsonSchema(_Strict):
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    schema_: dict[str, Any] = Field(alias="schema")
+
+
+_Name = Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class _FrontMatter(_Strict):
+    """What a file may say above its instructions."""
+
+    name: str = Field(min_length=1, max_length=256)
+    description: str = Field(default="", max_length=512)
+    model: str = Field(min_length=1)
+    tools: list[_Name] = Field(default=[], max_length=100)
+    files: list[_Name] = Field(default=[], max_length=1000)
+    mcp_servers: list[_Name] = []
+    hosted_mcp: list[_HostedMcp] = []
+    approval: list[_Name] = []
+    approvers: list[Annotated[str, Field(pattern=r"^[UW][A-Z0-9]+$")]] = []
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, ge=0, le=1)
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    reasoning_summary: bool = False
+    response_format: Literal["text", "json_object"] | _JsonSchema | None = None
+    tool_choice: _Name | None = None
+    max_output_tokens: int | None = Field(default=None, ge=16)
+    truncation: Literal["auto", "disabled"] | None = None
+    fallback_models: list[_Name] = []
+    moderation: bool = False
+    #: Slack shows four (https://docs.slack.dev/reference/app-manifest).
+    suggested_prompts: list[_Prompt] = Field(default=[], max_length=4)
+    icon: str | None = Field(default=None, pattern=r"^:[a-z0-9_+'-]+:$")
+
+
+def read_assistant(path: Path) -> Assistant:
+    """The assistant that a file defines, with the files that it names. Raises AssistantFileError."""
+    try:
+        content = path.read_bytes()
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise AssistantFileError(f"{path}, line {line}: is not UTF-8; save the file in that encoding.") from error
+    except OSError as error:
+        raise AssistantFileError(f"{path}: cannot be read ({error.strerror}).") from error
+    assistant = parse_assistant(path.stem, text, str(path))
+    return replace(assistant, files=tuple(_beside(path, file) for file in assistant.files))
+
+
+def _beside(path: Path, file: Path) -> Path:
+    """A file that a definition names: in its folder, or below."""
+    folder = path.parent.resolve()
+    found = (folder / file).resolve()
+    if not found.is_relative_to(folder):
+        raise AssistantFileError(f"{path}: files: {file} is outside of the folder {path.parent}.")
+    if not found.is_file():
+        raise AssistantFileError(f"{path}: files: there is no file {path.parent / file}.")
+    return found
+
+
+def parse_assistant(key: str, text: str, source: str) -> Assistant:
+    """An assistant from a definition's text. `source` names it in errors (AssistantFileError, with the line)."""
+    header, body = _split(text, source)
+    node, values = _parse_yaml(header, source)
+    try:
+        front = _FrontMatter.model_validate(values)
+    except ValidationError as error:
+        _refuse(error, node, source)
+    instructions = body.strip()
+    last = len(text.rstrip().splitlines())
+    if not instructions:
+        raise AssistantFileError(f"{source}, line {last}: the instructions below the second --- are empty.")
+    if front.files and "file_search" not in front.tools:
+        line = _line_of(("files",), node)
+        raise AssistantFileError(f"{source}, line {line}: files: they need file_search among the tools.")
+    if len(instructions) > _INSTRUCTIONS_LIMIT:
+        raise AssistantFileError(
+            f"{source}: the instructions have {len(instructions):,} characters; {_INSTRUCTIONS_LIMIT:,} are allowed."
+        )
+    return Assistant(
+        key=key.lower(),
+        name=front.name,
+        instructions=instructions,
+        model=front.model,
+        description=front.description,
+        tools=tuple(front.tools),
+        files=tuple(map(Path, front.files)),
+        mcp_servers=tuple(front.mcp_servers),
+        hosted_mcp=tuple(HostedMcp(m.label, m.url, tuple(m.allowed_tools), m.approval) for m in front.hosted_mcp),
+        approval=tuple(front.approval),
+        approvers=tuple(front.approvers),
+        temperature=front.temperature,
+        top_p=front.top_p,
+        reasoning_effort=front.reasoning_effort,
+        reasoning_summary=front.reasoning_summary,
+        response_format=_format_of(front.response_format),
+        tool_choice=front.tool_choice,
+        max_output_tokens=front.max_output_tokens,
+        truncation=front.truncation,
+        fallback_models=tuple(front.fallback_models),
+        moderation=front.moderation,
+        suggested_prompts=tuple(SuggestedPrompt(p.title, p.message) for p in front.suggested_prompts),
+        icon=front.icon,
+        source=source,
+    )
+
+
+def _format_of(value: str | _JsonSchema | None) -> str | Mapping[str, Any] | None:
+    return {"name": value.name, "schema": value.schema_} if isinstance(value, _JsonSchema) else value
+
+
+def _split(text: str, source: str) -> tuple[str, str]:
+    lines = text.removeprefix("\ufeff").splitlines(keepends=True)
+    if not lines or lines[0].rstrip() != _FENCE:
+        raise AssistantFileError(f"{source}, line 1: a definition starts with --- and its settings.")
+    for number, line in enumerate(lines[1:], start=1):
+        if line.rstrip() == _FENCE:
+            return "".join(lines[1:number]), "".join(lines[number + 1 :])
+    raise AssistantFileError(f"{source}, line {len(lines)}: the settings are not closed by a second ---.")
+
+
+def _parse_yaml(header: str, source: str) -> tuple[yaml.MappingNode, Any]:
+    """The settings twice: as nodes, which know their lines, and as values."""
+    loader = yaml.SafeLoader(header)
+    try:
+        node = loader.get_single_node()
+        if not isinstance(node, yaml.MappingNode):
+            raise AssistantFileError(f"{source}, line 2: expected settings such as `name: Math tutor`.")
+        _check_twice(node, source)
+        return node, loader.construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = _file_line(mark.line) if mark else 2
+        raise AssistantFileError(f"{source}, line {line}: {error.problem or 'not YAML'}.") from error
+    except yaml.YAMLError as error:
+        raise AssistantFileError(f"{source}: {' '.join(str(error).split())}.") from error
+    finally:
+        loader.dispose()
+
+
+def _check_twice(node: yaml.MappingNode, source: str) -> None:
+    """YAML's loader lets the last of two win, silently."""
+    seen: set[str] = set()
+    for key, _ in node.value:
+        if key.value in seen:
+            raise AssistantFileError(
+                f"{source}, line {_file_line(key.start_mark.line)}: {key.value}: is given a second time."
+            )
+        seen.add(str(key.value))
+
+
+def _refuse(error: ValidationError, node: yaml.MappingNode, source: str) -> NoReturn:
+    first = error.errors()[0]
+    # Places in a list are counted from 1; the names of a union's members are pydantic's own.
+    names = [str(part + 1) if isinstance(part, int) else part for part in first["loc"] if not str(part).startswith("_")]
+    said = _ADVICE.get(str(first["loc"][0]), first["msg"][:1].lower() + first["msg"][1:])
+    line = _line_of(first["loc"], node)
+    raise AssistantFileError(f"{source}, line {line}: {'.'.join(names)}: {said}.") from error
+
+
+def _line_of(location: tuple[int | str, ...], node: yaml.Node) -> int:
+    """The line in the file of the deepest part of a setting that is there."""
+    line = node.start_mark.line
+    for part in location:
+        child = _child(node, part)
+        if child is None:
+            break
+        node, line = child
+    return _file_line(line)
+
+
+def _child(node: yaml.Node, part: int | str) -> tuple[yaml.Node, int] | None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == part:
+                return value, key.start_mark.line
+    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        return node.value[part], node.value[part].start_mark.line
+    return None
+
+
+def _file_line(line: int) -> int:
+    """YAML counts from 0, below the first dashes; people count from 1, from the top of the file."""
+    return line + 2

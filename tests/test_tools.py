@@ -1,0 +1,281 @@
+"""Tools, approvals and files, from a post in Slack to the answer there, with both backends."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.playground.openai import CodeInterpreterCall, FileLink, FunctionCall, MadeFile, Piece, Question
+from bot.playground.slack import LocalSlack
+from tests import tools_of_ours
+from tests.conftest import House, bot_messages, text_of
+
+_FILE = """---
+name: Handy
+model: gpt-6.1-terra
+tools: [code_interpreter, weather, delete_all, hang, explode, flood]
+{more}---
+You use tools.
+"""
+
+
+@pytest.fixture(autouse=True)
+def _nothing_called() -> None:
+    tools_of_ours.called.clear()
+
+
+@pytest.fixture
+def tools(house: House, tmp_path: Path) -> House:
+    """The house, with an assistant that has our tools."""
+    write_assistant(house, tmp_path)
+    house.settings |= {"bobbin_tools": "tests.tools_of_ours"}
+    return house
+
+
+def write_assistant(house: House, tmp_path: Path, more: str = "") -> None:
+    folder = tmp_path / "assistants"
+    folder.mkdir(exist_ok=True)
+    (folder / "handy.md").write_text(_FILE.format(more=more))
+    house.settings |= {"bobbin_assistants": folder}
+
+
+def general(house: House) -> str:
+    return house.slack.channels["general"].id
+
+
+def calling(name: str, **arguments: Any) -> Any:
+    """A model that calls a tool, then says what it was told."""
+
+    async def call() -> AsyncIterator[Piece]:
+        yield "Let me see."
+        yield FunctionCall(name, json.dumps(arguments))
+
+    def answer(question: Question) -> Any:
+        role, said = question.messages[-1]
+        return f"I was told: {said}" if role == "tool" else call()
+
+    return answer
+
+
+async def until(house: House, thread: str, words: str, timeout: float = 15) -> list[dict[str, Any]]:
+    """Until Bobbin says this in a thread and streams nothing there; its messages."""
+
+    def done(slack: LocalSlack) -> bool:
+        shown = bot_messages(slack, general(house), thread)
+        return words in "\n".join(map(text_of, shown)) and not any(m.get("streaming") for m in shown)
+
+    await house.slack.wait_for(done, timeout)
+    return bot_messages(house.slack, general(house), thread)
+
+
+async def question_of(house: House, thread: str) -> dict[str, Any]:
+    """The message that asks for approval."""
+
+    def asked(slack: LocalSlack) -> list[dict[str, Any]]:
+        return [m for m in bot_messages(slack, general(house), thread) if "approve_call" in str(m.get("blocks"))]
+
+    await house.slack.wait_for(asked)
+    return asked(house.slack)[0]
+
+
+class TestCalls:
+    async def test_a_tool_is_called_shown_and_answered_from(self, tools: House) -> None:
+        tools.brain(calling("weather", town="Graz"))
+        async with tools.bobbin():
+            ts = await tools.ask("weather?")
+            messages = await until(tools, ts, "I was told: sunny in Graz")
+        assert tools_of_ours.called == ["weather Graz"]
+        tasks = [task for message in messages for task in message.get("tasks", {}).values()]
+        assert [(task["title"], task["status"]) for task in tasks] == [("Uses weather", "complete")]
+        assert text_of(messages[0]).strip() == "Let me see."
+
+    @pytest.mark.parametrize(
+        ("name", "arguments", "told"),
+        [
+            ("explode", {}, "The tool explode failed"),
+            ("hang", {}, "0.2"),
+            ("weather", {"city": "Graz"}, "town"),
+            ("nothing_like_it", {}, "no such tool"),
+        ],
+    )
+    async def test_what_goes_wrong_is_told_to_the_model(
+        self, tools: House, name: str, arguments: dict[str, Any], told: str
+    ) -> None:
+        tools.brain(calling(name, **arguments))
+        async with tools.bobbin():
+            ts = await tools.ask("go")
+            messages = await until(tools, ts, "I was told:")
+        said = "\n".join(map(text_of, messages)).lower()
+        assert told.lower() in said
+        assert "/etc/passwd" not in said
+
+    async def test_ten_megabytes_are_cut(self, tools: House) -> None:
+        def answer(question: Question) -> Any:
+            role, said = question.messages[-1]
+            return f"It had {len(said)}." if role == "tool" else FunctionCall("flood", "{}")
+
+        tools.brain(answer)
+        async with tools.bobbin():
+            ts = await tools.ask("go")
+            messages = await until(tools, ts, "It had 1")
+        assert int(text_of(messages[-1]).removeprefix("It had ").rstrip(".")) < 110_000
+
+    async def test_a_call_that_a_crash_interrupted_is_not_made_twice(self, tools: House) -> None:
+        tools.brain(calling("weather", town="Graz"))
+        async with tools.bobbin():
+            ts = await tools.ask("weather?")
+            await until(tools, ts, "sunny")
+        async with tools.bobbin():
+            await tools.slack.idle()
+        assert tools_of_ours.called == ["weather Graz"]
+
+    async def test_usage_is_kept_for_every_leg(self, tools: House) -> None:
+        from storage.sqlite import SqliteStorage
+
+        tools.brain(calling("weather", town="Graz"))
+        async with tools.bobbin():
+            ts = await tools.ask("weather?")
+            await until(tools, ts, "sunny")
+        storage = await SqliteStorage.open(tools.settings["database_url"])
+        [used] = await storage.usage(0)
+        await storage.close()
+        assert (used.assistant, used.person) == ("handy", tools.slack.users["ada"].id)
+        assert used.input_tokens > 0
+
+
+class TestApprovals:
+    async def test_nothing_is_done_before_the_asker_approves(self, tools: House) -> None:
+        tools.brain(calling("delete_all", what="drafts"))
+        async with tools.bobbin():
+            ts = await tools.ask("clean up")
+            question = await question_of(tools, ts)
+            assert "drafts" in str(question["blocks"])
+            assert not tools_of_ours.called
+            await tools.slack.click("ada", general(tools), question["ts"], "approve_call")
+            await until(tools, ts, "I was told: drafts deleted")
+            await tools.slack.wait_for(lambda slack: "approved by" in str(slack.messages(general(tools), ts)))
+        assert tools_of_ours.called == [f"delete_all drafts for {tools.slack.users['ada'].id}"]
+
+    async def test_denied_it_is_not_done_and_the_model_hears_it(self, tools: House) -> None:
+        tools.brain(calling("delete_all", what="drafts"))
+        async with tools.bobbin():
+            ts = await tools.ask("clean up")
+            question = await question_of(tools, ts)
+            await tools.slack.click("ada", general(tools), question["ts"], "deny_call")
+            await until(tools, ts, "denied this")
+        assert not tools_of_ours.called
+
+    async def test_somebody_who_may_not_is_told_so_and_nothing_happens(self, tools: House) -> None:
+        tools.brain(calling("delete_all", what="drafts"))
+        async with tools.bobbin():
+            ts = await tools.ask("clean up")
+            question = await question_of(tools, ts)
+            await tools.slack.click("grace", general(tools), question["ts"], "approve_call")
+            await tools.slack.wait_for(lambda slack: "may decide this" in str(slack.ephemerals))
+            assert not tools_of_ours.called
+            await tools.slack.click("ada", general(tools), question["ts"], "approve_call")
+            await until(tools, ts, "drafts deleted")
+
+    async def test_named_approvers_decide_and_the_asker_does_not(self, tools: House, tmp_path: Path) -> None:
+        grace = tools.slack.users["grace"].id
+        write_assistant(tools, tmp_path, f"approvers: [{grace}]\n")
+        tools.brain(calling("delete_all", what="drafts"))
+        async with tools.bobbin():
+            ts = await tools.ask("clean up")
+            question = await question_of(tools, ts)
+            await tools.slack.click("ada", general(tools), question["ts"], "approve_call")
+            await tools.slack.wait_for(lambda slack: "may decide this" in str(slack.ephemerals))
+            await tools.slack.click("grace", general(tools), question["ts"], "approve_call")
+            await until(tools, ts, "drafts deleted")
+
+    async def test_the_wait_survives_a_restart(self, tools: House) -> None:
+        tools.brain(calling("delete_all", what="drafts"))
+        async with tools.bobbin(bobbin_grace=0):
+            ts = await tools.ask("clean up")
+            question = await question_of(tools, ts)
+        async with tools.bobbin():
+            await tools.slack.click("ada", general(tools), question["ts"], "approve_call")
+            await until(tools, ts, "I was told: drafts deleted", 30)
+        assert len(tools_of_ours.called) == 1
+        assert str(tools.slack.messages(general(tools), ts)).count("May I use") <= 2  # text and block of one question
+
+    async def test_nobody_decides_and_the_run_goes_on_without(self, tools: House) -> None:
+        tools.brain(calling("delete_all", what="drafts"))
+        async with tools.bobbin(bobbin_approval_timeout=1):
+            ts = await tools.ask("clean up")
+            await until(tools, ts, "Nobody approved this")
+            await tools.slack.wait_for(lambda slack: "nobody decided" in str(slack.messages(general(tools), ts)))
+        assert not tools_of_ours.called
+
+    async def test_a_stop_withdraws_the_question_and_frees_the_thread(self, tools: House) -> None:
+        tools.brain(calling("delete_all", what="drafts"))
+        async with tools.bobbin():
+            ts = await tools.ask("clean up")
+            await question_of(tools, ts)
+            await tools.ask("stop", thread=ts)
+            await until(tools, ts, "Stopped.")
+            await tools.slack.wait_for(
+                lambda slack: "the answer was stopped" in str(slack.messages(general(tools), ts))
+            )
+            tools.brain(lambda _: "Fine.")
+            await tools.ask("hello again", thread=ts)
+            await until(tools, ts, "Fine.")
+        assert not tools_of_ours.called
+
+
+class TestFiles:
+    async def test_a_text_file_reaches_the_model_and_a_bad_one_is_named(self, tools: House) -> None:
+        tools.brain(lambda _: "I see.")
+        async with tools.bobbin():
+            ts = await tools.slack.post(
+                "ada",
+                general(tools),
+                f"<@{tools.slack.bot_user_id}> look",
+                files=[
+                    await tools.slack.add_file("ada", "rows.csv", b"a,b\n1,2\n"),
+                    await tools.slack.add_file("ada", "report.pdf", b"PK\x03\x04 not a pdf"),
+                ],
+            )
+            messages = await until(tools, ts, "I see.")
+        assert [file.name for file in tools.stage.asked[-1].files] == ["rows.csv"]
+        assert "report.pdf: " in "\n".join(map(text_of, messages))
+
+    async def test_a_post_of_files_alone_is_an_ask(self, tools: House) -> None:
+        tools.brain(lambda q: f"{len(q.files)} files")
+        dm = tools.slack.dm("ada")
+        async with tools.bobbin():
+            file = await tools.slack.add_file("ada", "rows.csv", b"a,b\n1,2\n")
+            ts = await tools.slack.post("ada", dm, "", files=[file])
+            assert await tools.answers(ts, channel=dm) == ["1 files"]
+
+    async def test_a_file_that_code_made_is_in_the_thread(self, tools: House) -> None:
+        png = b"\x89PNG\r\n\x1a\n" + b"0" * 20
+
+        async def plot() -> AsyncIterator[Piece]:
+            yield CodeInterpreterCall("plot()", "", files=(MadeFile("chart.png", png, "image/png"),))
+            yield "Here it is: "
+            yield FileLink("chart.png")
+            yield " and that is all."
+
+        tools.brain(lambda _: plot())
+        async with tools.bobbin():
+            ts = await tools.ask("plot")
+            messages = await until(tools, ts, "that is all")
+            await tools.slack.wait_for(lambda slack: "chart.png" in str(slack.messages(general(tools), ts)))
+        text = "\n".join(map(text_of, messages))
+        assert "sandbox:" not in text
+
+
+@pytest.mark.parametrize("backend", ["assistants"])
+async def test_an_assistant_that_wants_too_much_is_refused_at_the_start(house: House, tmp_path: Path) -> None:
+    from bot.errors import AssistantFileError
+
+    folder = tmp_path / "assistants"
+    folder.mkdir()
+    (folder / "web.md").write_text("---\nname: W\nmodel: m\ntools: [web_search]\n---\nHi\n")
+    with pytest.raises(AssistantFileError, match="web_search cannot be used with BOBBIN_BACKEND=assistants"):
+        async with house.bobbin(bobbin_assistants=folder):
+            await asyncio.sleep(0)
