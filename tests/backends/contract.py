@@ -179,6 +179,9 @@ class BackendContract(ABC):
         assert words in (ended(events).reason or "")
         assert text_of(events) == "pong and more"
 
+    # Streams that break
+
+    @pytest.mark.parametrize("form", ["flat", "nested"])
     async def test_an_error_event_is_not_the_last_word(self, form: str) -> None:
         async with self.connected() as bench:
             bench.server.faults.add(method="POST", path=self.run_path, error_event=form)
