@@ -67,7 +67,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
     async with AsyncExitStack() as stack:
         storage: Storage = await SqliteStorage.open(settings.database_url, owner_wait=settings.bobbin_grace + _HANDOVER)
         stack.push_async_callback(storage.close)
-        backend: Backend = connect_backend(settings)
+        backend: Backend = connect_backend(settings, storage)
         stack.push_async_callback(backend.close)
         session = await stack.enter_async_context(aiohttp.ClientSession(timeout=_SLACK_TIMEOUT))
 
@@ -121,9 +121,14 @@ def slack_client(settings: Settings, session: aiohttp.ClientSession, token: str 
     )
 
 
-def connect_backend(settings: Settings) -> Backend:
+def connect_backend(settings: Settings, storage: Storage) -> Backend:
     return backends.connect(
-        settings.bobbin_backend, settings.api_key, settings.openai_base_url, background=settings.bobbin_background
+        settings.bobbin_backend,
+        settings.api_key,
+        settings.openai_base_url,
+        histories=storage,
+        background=settings.bobbin_background,
+        context_tokens=settings.bobbin_context_tokens,
     )
 
 

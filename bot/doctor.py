@@ -10,10 +10,12 @@ import aiohttp
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.app import connect_backend, identify, open_socket_mode, slack_client
-from bot.engine.assistants import Assistants, load_assistants
+from bot.engine.assistants import Assistants, load_assistants, problems_of
+from bot.engine.ports import Backend
 from bot.errors import BobbinError, SettingsError
 from bot.manifest import manifest
-from bot.settings import Settings, load_settings
+from bot.settings import Settings, environment, load_settings
+from bot.tools.toolbox import open_toolbox
 from storage.base import StorageError
 from storage.sqlite import SqliteStorage
 
@@ -145,9 +147,33 @@ async def _app_token(settings: Settings, session: aiohttp.ClientSession) -> Find
 
 
 async def _backend(settings: Settings, assistants: Assistants) -> AsyncIterator[Finding]:
-    backend = connect_backend(settings)
+    # A check looks at the server, not at what was said.
+    storage = await SqliteStorage.open("sqlite:///:memory:")
+    backend = connect_backend(settings, storage)
     try:
         for check in await backend.check([assistant.model for assistant in assistants.all()]):
             yield Finding(check.problem is None, check.name, check.problem or "works")
+        async for finding in _tools(settings, assistants, backend):
+            yield finding
     finally:
         await backend.close()
+        await storage.close()
+
+
+async def _tools(settings: Settings, assistants: Assistants, backend: Backend) -> AsyncIterator[Finding]:
+    """Function tools, MCP servers, and whether each assistant can have what it wants."""
+    try:
+        toolbox = open_toolbox(settings.bobbin_tools, settings.bobbin_mcp, environment(), None)
+    except SettingsError as error:
+        yield Finding(False, "tools", error.sentence)
+        return
+    try:
+        if toolbox.known():
+            yield Finding(True, "tools", ", ".join(sorted(toolbox.known())))
+        for check in await toolbox.check():
+            yield Finding(check.problem is None, check.name, check.problem or "works")
+        for assistant in assistants.all():
+            for problem in problems_of(assistant, backend.name, backend.abilities, toolbox.known(), toolbox.servers()):
+                yield Finding(False, f"assistant {assistant.key}", problem)
+    finally:
+        await toolbox.close()

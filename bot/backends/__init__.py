@@ -3,6 +3,7 @@
 import openai
 
 from bot.backends.assistants import AssistantsBackend
+from bot.backends.local import Histories, LocalBackend
 from bot.backends.responses import ResponsesBackend
 from bot.engine.ports import Backend
 from bot.errors import SettingsError
@@ -11,8 +12,17 @@ from bot.errors import SettingsError
 _TIMEOUT = openai.Timeout(30.0, connect=5.0)
 
 
-def connect(name: str, api_key: str, base_url: str | None, *, background: bool = False) -> Backend:
-    """The backend with this name, on one HTTP session. `background` is for Responses (see there).
+def connect(
+    name: str,
+    api_key: str,
+    base_url: str | None,
+    *,
+    histories: Histories,
+    background: bool = False,
+    context_tokens: int = 32_000,
+) -> Backend:
+    """The backend with this name, on one HTTP session. `background` is for Responses, `histories` and
+    `context_tokens` for local servers (see there).
 
     Raises SettingsError for a name that there is not.
     """
@@ -21,7 +31,9 @@ def connect(name: str, api_key: str, base_url: str | None, *, background: bool =
             return AssistantsBackend(_client(api_key, base_url))
         case ResponsesBackend.name:
             return ResponsesBackend(_client(api_key, base_url), background=background)
-    names = f"{AssistantsBackend.name}, {ResponsesBackend.name}"
+        case LocalBackend.name:
+            return LocalBackend(_client(api_key, base_url), histories, context_tokens=context_tokens)
+    names = f"{AssistantsBackend.name}, {ResponsesBackend.name}, {LocalBackend.name}"
     raise SettingsError(f"BOBBIN_BACKEND is wrong: there is no {name}; there are {names}.")
 
 

@@ -41,3 +41,9 @@ SEARCHABLE = frozenset(
 )  # fmt: skip
 #: Messages of a thread (https://platform.openai.com/docs/assistants/deep-dive, as it was before August 2026).
 THREAD_MESSAGES = 100_000
+#: Characters of a token, rather too few than too many: what a conversation is measured by where nobody counts tokens.
+CHARACTERS_PER_TOKEN = 3
+#: About what a picture costs (https://platform.openai.com/docs/guides/images-vision#calculating-costs).
+IMAGE_TOKENS = 1_200
+#: A text file, and a picture, that is written into a message.
+INLINE_CHARACTERS, INLINE_IMAGE_BYTES = 100_000, 8 * 2**20

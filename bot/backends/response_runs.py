@@ -27,7 +27,7 @@ from bot.backends.response_events import (
 from bot.backends.response_files import ResponseFiles, picture
 from bot.backends.response_items import wanted_calls
 from bot.backends.response_parameters import Asked, parameters_of
-from bot.backends.retries import Patience, patiently
+from bot.backends.retries import Patience, another_model_may, patiently
 from bot.backends.streaming import BREAKS, StreamedCall, stream_timeout
 from bot.backends.transcript import joined
 from bot.engine.ports import CallsWanted, Message, RunEnded, RunEvent, RunRequest, RunStarted, RunStatus, TextDone
@@ -114,7 +114,7 @@ class ResponseRuns:
             try:
                 return await self._conversations.unlocked(partial(patiently, create, self._patience, done=found), found)
             except openai.APIStatusError as error:
-                if place == len(models) or not _another_may(error):
+                if place == len(models) or not another_model_may(error):
                     raise
                 _log.warning("model-passed-over", model=model, code=error.code, status=error.status_code)
         raise AssertionError("unreachable")
@@ -305,8 +305,3 @@ class ResponseRuns:
 async def _told(found: Found) -> AsyncGenerator[RunEvent, None]:
     yield TextDone(found.text)
     yield RunEnded(RunStatus.COMPLETED)
-
-
-def _another_may(error: openai.APIStatusError) -> bool:
-    """Whether another model may answer: this one is not there any more, or has no time."""
-    return error.code == "model_not_found" or (error.status_code in (429, 503) and error.code != "insufficient_quota")

@@ -106,14 +106,23 @@ class Calls:
                 return await self._answered(row, _UNKNOWN, failed=True)
             if not self._toolbox.needs_approval(scene.assistant, call):
                 return row
-            ts = await self._notices.ask(scene.run.id, scene.target, call, approvers(scene.assistant, scene.target))
-            row = replace(row, state=CallState.ASKED, asked_ts=ts, asked_at=time.time())
+            # Before the question is there: whoever presses its button at once must be heard.
+            row = replace(row, state=CallState.ASKED, asked_at=time.time())
             await self._storage.update_call(row)
         if row.state is CallState.ASKED:
+            if row.asked_ts is None:
+                row = await self._asked(row, scene)
             with scene.waiting():
                 return await self._decision(row, scene)
         if row.state is CallState.APPROVED:  # just before a crash
             return await self._heard(row, scene)
+        return row
+
+    async def _asked(self, row: RunCall, scene: Scene) -> RunCall:
+        who = approvers(scene.assistant, scene.target)
+        ts = await self._notices.ask(scene.run.id, scene.target, _call_of(row), who)
+        row = replace(row, asked_ts=ts)
+        await self._storage.update_call(row)
         return row
 
     async def _decision(self, row: RunCall, scene: Scene) -> RunCall:

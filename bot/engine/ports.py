@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 
 from storage.base import (
     CallState,
+    HistoryItem,
     Post,
     PostFile,
     PostKind,
@@ -40,6 +41,7 @@ __all__ = [
     "Ending",
     "FileMade",
     "Files",
+    "HistoryItem",
     "HostedMcp",
     "Message",
     "Notices",

@@ -2,7 +2,7 @@
 
 import datetime
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from bot.backends.checks import check_models
 from bot.backends.failures import raised_in_run
 from bot.backends.responses import ResponsesBackend
 from bot.backends.transcript import Transcript
+from bot.engine.ports import HistoryItem
 from bot.errors import BackendRefused, ContextOverflow, RunBroken, SettingsError
 from tests.backends.bench import PATIENCE, ended, message, request, text_of
 
@@ -162,16 +163,26 @@ async def test_an_assistants_server_with_events_of_its_own() -> None:
 # Without a server
 
 
+class NoHistories:
+    """Nothing is kept: these backends are only made."""
+
+    async def add_items(self, items: Sequence[HistoryItem]) -> None:
+        raise AssertionError
+
+    async def items(self, thread: str) -> Sequence[HistoryItem]:
+        raise AssertionError
+
+
 def test_a_backend_that_there_is_not() -> None:
     with pytest.raises(SettingsError) as caught:
-        backends.connect("telepathy", "k", None)
+        backends.connect("telepathy", "k", None, histories=NoHistories())
     assert "BOBBIN_BACKEND" in caught.value.sentence
     assert "assistants, responses" in caught.value.sentence
 
 
-@pytest.mark.parametrize("name", ["assistants", "responses"])
+@pytest.mark.parametrize("name", ["assistants", "local", "responses"])
 async def test_backends_by_name(name: str) -> None:
-    backend = backends.connect(name, "k", "http://127.0.0.1:1/v1")
+    backend = backends.connect(name, "k", "http://127.0.0.1:1/v1", histories=NoHistories())
     assert backend.name == name
     await backend.close()
 
