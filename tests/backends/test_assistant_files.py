@@ -9,7 +9,7 @@ import pytest
 
 from bot.backends.assistants import AssistantsBackend
 from bot.engine.ports import Attachment, Message
-from bot.errors import BackendError, BackendUnsupported
+from bot.errors import BackendError, BackendRefused, BackendUnsupported, RunBroken
 from bot.playground.openai import Question, ScriptedBrain
 from tests.backends.bench import TUTOR, Bench, connected, message, request, text_of
 
@@ -173,6 +173,23 @@ async def test_files_of_a_history_arrive_in_order(folder: Path) -> None:
         thread = await bench.thread(*history)
         assert [each.text for each in bench.server.messages(thread)] == ["one", "two", "three"]
         assert len(bench.server.messages(thread)[1].content) == 2
+
+
+async def test_an_image_that_is_none_is_said_to_be_unusable(folder: Path) -> None:
+    async with assistants() as bench:
+        asked = request(await bench.thread(), post(1, "look", attachment(folder, "a.png", "image/png", b"no image")))
+        with pytest.raises(BackendRefused) as caught:
+            await bench.run(asked)
+        assert not bench.server.runs
+    assert "images" in caught.value.sentence
+
+
+@pytest.mark.parametrize(("name", "media_type"), [("a.png", "image/png"), ("a.txt", "text/plain")])
+async def test_a_file_that_is_gone_from_the_disk_breaks_the_run(folder: Path, name: str, media_type: str) -> None:
+    gone = Attachment(name, media_type, 7, folder / "gone")
+    async with assistants() as bench:
+        await bench.broken(request(await bench.thread(), post(1, "look", gone), assistant=PLAIN), RunBroken)
+        assert not bench.server.runs
 
 
 MB = 2**20

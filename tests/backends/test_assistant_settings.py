@@ -178,6 +178,22 @@ async def test_old_stores_that_cannot_be_deleted_do_not_keep_anybody_from_an_ans
         assert len(bench.server.vector_stores) == 1
 
 
+async def test_a_file_to_search_that_is_gone_is_named(library: Assistant) -> None:
+    library.files[1].unlink()
+    async with assistants() as bench:
+        with pytest.raises(BackendRefused) as caught:
+            await bench.run(request(await bench.thread(), message(1, "?"), assistant=library))
+    assert "prices.md" in caught.value.sentence
+
+
+async def test_a_server_that_searches_no_files_says_so(library: Assistant) -> None:
+    async with assistants() as bench:
+        bench.server.faults.add(method="GET", path="/vector_stores", status=404, times=None)
+        with pytest.raises(BackendUnsupported) as caught:
+            await bench.run(request(await bench.thread(), message(1, "?"), assistant=library))
+    assert "file_search" in caught.value.sentence
+
+
 # Settings
 
 
