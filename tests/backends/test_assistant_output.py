@@ -44,6 +44,7 @@ PNG = b"\x89PNG\r\n\x1a\n" + b"pixels"
 PLOT = MadeFile("plot.png", PNG, "image/png")
 TABLE = MadeFile("table.csv", b"a,b\n1,2\n", "text/csv")
 CODE = "\nimport math\nprint(math.pi)\n"
+TIME_CALL = FunctionCall("get_time", "{}")
 IN_PROGRESS, COMPLETE, ERROR = TaskStatus.IN_PROGRESS, TaskStatus.COMPLETE, TaskStatus.ERROR
 
 
@@ -253,6 +254,23 @@ async def test_files_of_before_the_functions_are_not_fetched_again(tmp_path: Pat
         rest = await bench.run(replace(first, outputs=outputs, backend_run=started(events)))
     assert [each.name for each in made(events)] == ["plot.png"]
     assert [each.name for each in made(rest)] == ["second.png"]
+
+
+async def test_a_file_that_is_pointed_to_again_after_the_functions_is_not_fetched_again(tmp_path: Path) -> None:
+    def answer(question: Question) -> Any:
+        if question.messages[-1][0] == "user":
+            return each_of((CodeInterpreterCall(CODE, "", (TABLE,)), FileLink("table.csv"), TIME_CALL))
+        return each_of(("Again: ", FileLink("table.csv")))
+
+    spec = ToolSpec("get_time", "", {"type": "object", "properties": {}})
+    async with assistants(brain=ScriptedBrain(answer)) as bench:
+        first = request(await bench.thread(), message(1, "?"), functions=(spec,), folder=tmp_path)
+        events = await bench.run(first)
+        outputs = (ToolOutput(events[-1].calls[0].id, "noon"),)  # type: ignore[union-attr]
+        rest = await bench.run(replace(first, outputs=outputs, backend_run=started(events)))
+    assert [each.name for each in made(events)] == ["table.csv"]
+    assert not made(rest)
+    assert text_of(rest) == "Again: [table.csv]"
 
 
 async def test_two_files_of_one_name_both_arrive(tmp_path: Path) -> None:
