@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from bot import __version__
+from bot.assistants_cli import app as assistants
 from bot.errors import BobbinError
 from bot.log import configure
 from bot.settings import Settings, load_settings
@@ -24,6 +25,8 @@ from storage.base import StorageError
 app = typer.Typer(
     help="Bobbin puts OpenAI assistants into Slack.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
 )
+
+app.add_typer(assistants, name="assistants")
 
 #: What a shell expects of a program that was told wrong (https://tldp.org/LDP/abs/html/exitcodes.html).
 _USAGE_ERROR = 2

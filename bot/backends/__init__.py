@@ -1,13 +1,19 @@
 """One package of adapters; each turns its API's wire into run events."""
 
+from collections.abc import Mapping
+
 import openai
 
 from bot.backends.assistants import AssistantsBackend
 from bot.backends.local import Histories, LocalBackend
 from bot.backends.responses import ResponsesBackend
-from bot.engine.ports import Backend
+from bot.engine.ports import Ability, Backend
 from bot.errors import SettingsError
 
+#: What each backend can carry, by its name.
+ABILITIES: Mapping[str, frozenset[Ability]] = {
+    each.name: each.abilities for each in (AssistantsBackend, LocalBackend, ResponsesBackend)
+}
 #: Seconds to connect, and without a byte of an answer; streams have their own.
 _TIMEOUT = openai.Timeout(30.0, connect=5.0)
 

@@ -41,6 +41,8 @@ from bot.engine.ports import (
 )
 from bot.errors import BackendError, ContextOverflow, PostTooLong, RunBroken, ThreadGone
 
+#: How often a run may wait for tools.
+MOST_LEGS = 25
 #: A name in a prompt is data from outside: one line, and not long.
 _NAME_LIMIT = 80
 
@@ -143,7 +145,10 @@ class Answer:
 
     async def _legs(self, request: RunRequest, reply: Reply) -> None:
         """From wait to wait for tools, until the run has ended."""
-        while (wanted := await self._follow(request, reply)) is not None:
+        for _ in range(MOST_LEGS):
+            wanted = await self._follow(request, reply)
+            if wanted is None:
+                return
             self._count(wanted.usage)
             await self._keep(status=RunStatus.REQUIRES_ACTION, said=self.text)
             offered = frozenset(each.name for each in request.functions)
@@ -152,6 +157,7 @@ class Answer:
             assert self._request is not None
             # A new leg: nothing of it can be at the backend yet.
             request = replace(self._request, outputs=outputs, attempt=1)
+        raise RunBroken("The assistant went on calling tools without an end, so I ended it.")
 
     async def _follow(self, request: RunRequest, reply: Reply) -> CallsWanted | None:
         """The run's events, until it has ended, or to what it waits for."""

@@ -1,9 +1,12 @@
 """A run's reply: the answer so far becomes Slack messages, live, a page at a time."""
 
 import asyncio
+import shutil
+import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import structlog
 
@@ -32,6 +35,7 @@ from bot.render.messages import (
     StreamedMessage,
 )
 from bot.render.notices import NOTICE, SlackNotices
+from bot.render.snippets import snippets
 from bot.render.status import ThreadStatus
 from bot.render.uploads import SlackUploads
 
@@ -152,6 +156,7 @@ class SlackReply:
         self._untold: dict[str, Task] = {}
         self._untold_at = 0
         self._files: list[tuple[int, FileMade]] = []
+        self._folder: str | None = None
         if shown:
             last = shown[-1]
             self._start = self._shown = last.start
@@ -178,6 +183,8 @@ class SlackReply:
     async def finish(self, text: str, ending: Ending, sources: Sequence[Source] = ()) -> None:
         self._text = harmless(text + listed(sources))
         self._end_tasks(ending)
+        if ending == Answered:
+            await self._attach_snippets()
         self._ending = ending
         self._changed.set()
         try:
@@ -192,9 +199,20 @@ class SlackReply:
             _log.info("apology-undeliverable", channel=self._target.thread.channel, code=error.code)
         await self._status.clear()
 
+    async def _attach_snippets(self) -> None:
+        """Long code and wide tables are files too, below the answer."""
+        for snippet in snippets(self._text):
+            if self._folder is None:
+                self._folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="bobbin-")
+            path = Path(self._folder) / snippet.name
+            await asyncio.to_thread(path.write_text, snippet.content, "utf-8")
+            self.attach(FileMade(snippet.name, path))
+
     def abandon(self) -> None:
         self._writer.cancel()
         self._status.abandon()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     # The writer's task
 

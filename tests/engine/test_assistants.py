@@ -1,12 +1,17 @@
 """Definitions: what a file may say, how a mistake is named, who answers."""
 
+import contextlib
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bot.engine.assistant_files import parse_assistant
-from bot.engine.assistants import Assistants, load_assistants
-from bot.engine.ports import Assistant, Scope, Thread, ThreadKey
+from bot.engine.assistant_files import parse_assistant, read_assistant
+from bot.engine.assistants import Assistants, load_assistants, problems_of, wanted_by
+from bot.engine.ports import Ability, Assistant, HostedMcp, Scope, Thread, ThreadKey
 from bot.errors import AssistantFileError, CommandError
 
 _GOOD = "---\nname: Tutor\nmodel: gpt-6.1-terra\ntools: [code_interpreter]\n---\nTeach.\n"
@@ -14,7 +19,89 @@ _GOOD = "---\nname: Tutor\nmodel: gpt-6.1-terra\ntools: [code_interpreter]\n---\
 
 def test_a_definition_is_front_matter_and_instructions() -> None:
     assistant = parse_assistant("Math-Tutor", _GOOD, "f.md")
-    assert assistant == Assistant("math-tutor", "Tutor", "Teach.", "gpt-6.1-terra", tools=("code_interpreter",))
+    assert assistant == Assistant(
+        "math-tutor", "Tutor", "Teach.", "gpt-6.1-terra", tools=("code_interpreter",), source="f.md"
+    )
+
+
+def test_every_setting_is_read() -> None:
+    header = """
+name: N
+model: m
+tools: [file_search, clock]
+files: [handbook.md]
+mcp_servers: [github]
+hosted_mcp: [{label: wiki, url: "https://wiki.example/mcp", allowed_tools: [read], approval: false}]
+approval: [clock, "github__*"]
+approvers: [U012AB3CD]
+temperature: 0.5
+top_p: 0.9
+reasoning_effort: low
+reasoning_summary: true
+response_format: {name: answer, schema: {type: object}}
+tool_choice: required
+max_output_tokens: 500
+truncation: disabled
+fallback_models: [n, o]
+moderation: true
+"""
+    assistant = parse_assistant("n", f"---{header}---\nHi", "n.md")
+    assert assistant.files == (Path("handbook.md"),)
+    assert assistant.hosted_mcp == (HostedMcp("wiki", "https://wiki.example/mcp", ("read",), False),)
+    assert assistant.response_format == {"name": "answer", "schema": {"type": "object"}}
+    assert (assistant.tools, assistant.mcp_servers) == (("file_search", "clock"), ("github",))
+    assert (assistant.approval, assistant.approvers) == (("clock", "github__*"), ("U012AB3CD",))
+    assert (assistant.temperature, assistant.top_p, assistant.max_output_tokens) == (0.5, 0.9, 500)
+    assert (assistant.reasoning_effort, assistant.reasoning_summary, assistant.moderation) == ("low", True, True)
+    assert (assistant.tool_choice, assistant.truncation) == ("required", "disabled")
+    assert assistant.fallback_models == ("n", "o")
+    assert len(set(wanted_by(assistant))) == 12
+
+
+def test_files_lie_beside_their_assistant(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("---\nname: A\nmodel: m\ntools: [file_search]\nfiles: [b.txt]\n---\nHi")
+    with pytest.raises(AssistantFileError, match=r"there is no file .*b\.txt"):
+        read_assistant(tmp_path / "a.md")
+    (tmp_path / "b.txt").write_text("x")
+    assert read_assistant(tmp_path / "a.md").files == ((tmp_path / "b.txt").resolve(),)
+    (tmp_path / "a.md").write_text("---\nname: A\nmodel: m\ntools: [file_search]\nfiles: [../../etc/passwd]\n---\nHi")
+    with pytest.raises(AssistantFileError, match="outside of the folder"):
+        read_assistant(tmp_path / "a.md")
+
+
+_WANTS = Assistant("w", "W", "x", "m", tools=("web_search", "clok"), mcp_servers=("githab",), source="w.md")
+
+
+def test_what_cannot_be_had_is_told_with_the_nearest_name() -> None:
+    can = frozenset({Ability.FUNCTIONS})
+    problems = list(problems_of(_WANTS, "local", can, frozenset({"clock"}), frozenset({"github"})))
+    assert problems == [
+        "w.md: web_search cannot be used with BOBBIN_BACKEND=local; take it out, or choose another backend "
+        "(docs/backends.md).",
+        "w.md: tools: there is no tool clok. Did you mean clock?",
+        "w.md: mcp_servers: there is no server githab. Did you mean github?",
+    ]
+
+
+_YAML = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=5,
+)
+_NAMES = st.sampled_from(sorted({"name", "model", "tools", "files", "hosted_mcp", "response_format", "icon", "colour"}))
+
+
+@given(st.dictionaries(_NAMES, _YAML, max_size=6))
+def test_no_header_raises_anything_else(header: dict[str, Any]) -> None:
+    text = f"---\n{yaml.safe_dump(header)}---\nHi"
+    with contextlib.suppress(AssistantFileError):
+        parse_assistant("f", text, "f.md")
+
+
+@given(st.text(max_size=80))
+def test_no_text_raises_anything_else(text: str) -> None:
+    with contextlib.suppress(AssistantFileError):
+        parse_assistant("f", f"---\n{text}\n---\nHi", "f.md")
 
 
 @pytest.mark.parametrize(
@@ -26,10 +113,13 @@ def test_a_definition_is_front_matter_and_instructions() -> None:
         ("---\nname: x\n---\nHi", "f.md, line 2: model: field required"),
         ("---\nname: x\nmodel: m\ncolour: red\n---\nHi", "f.md, line 4: colour: "),
         ("---\nname: x\nmodel: m\ntemperature: hot\n---\nHi", "f.md, line 4: temperature: "),
-        ("---\nname: x\nmodel: m\ntools:\n  - code_interpreter\n  - magic\n---\nHi", "f.md, line 6: tools.1: "),
+        ("---\nname: x\nmodel: m\ntools:\n  - code_interpreter\n  - 7\n---\nHi", "f.md, line 6: tools.2: "),
+        ("---\nname: x\nmodel: m\nname: y\n---\nHi", "f.md, line 4: name: is given a second time"),
+        ("---\nname: x\nmodel: m\nicon: books\n---\nHi", "f.md, line 4: icon: it is an emoji's name"),
+        ("---\nname: x\nmodel: m\nfiles: [a.txt]\n---\nHi", "f.md, line 4: files: they need file_search"),
         ("---\nname: x\nmodel: [m\n---\nHi", "f.md, line "),
         ("---\n- name\n---\nHi", "f.md, line 2: expected settings"),
-        ("---\nname: x\nmodel: m\n---\n \n", "f.md: the instructions"),
+        ("---\nname: x\nmodel: m\n---\n \n", "f.md, line 4: the instructions"),
         ("---\nname: !!python/object:os.system x\nmodel: m\n---\nHi", "f.md"),
     ],
 )
@@ -58,7 +148,7 @@ def test_an_unreadable_file_a_missing_folder_and_an_unknown_default_are_refused(
     with pytest.raises(AssistantFileError, match="BOBBIN_DEFAULT_ASSISTANT: There is no assistant `b`"):
         load_assistants(tmp_path, "b")
     (tmp_path / "a.md").write_bytes(b"\xff\xfe")
-    with pytest.raises(AssistantFileError, match=r"a\.md: cannot be read"):
+    with pytest.raises(AssistantFileError, match=r"a\.md, line 1: is not UTF-8"):
         load_assistants(tmp_path, None)
 
 

@@ -365,3 +365,14 @@ async def test_sources_stand_numbered_below_the_answer() -> None:
         await reply.finish("As it is written [1] [2].", Answered, sources)
         [message] = slack.said
     assert message["text"].endswith("**Sources**\n\n1. [A \\[page\\]](https://example.com/a)\n2. handbook.pdf\n3. Bad")
+
+
+async def test_long_code_and_wide_tables_are_files_too() -> None:
+    code = "```python\n" + "x = 1\n" * 100 + "```"
+    wide = "|" + "a|" * 25 + "\n|" + "-|" * 25 + "\n|" + "1|" * 25
+    async with desk() as slack:
+        reply = slack.open()
+        await reply.finish(f"{code}\n\n{wide}\n", Answered)
+        reply.abandon()
+        files = [file["name"] for message in slack.said for file in message.get("files", [])]
+    assert files == ["code-1.py", "table-1.csv"]
