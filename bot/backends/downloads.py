@@ -12,7 +12,6 @@ from bot.backends.limits import MADE_FILE_BYTES
 from bot.engine.ports import FileMade
 from bot.errors import FileUnusable
 
-_TOO_LARGE = f"is over {MADE_FILE_BYTES // 2**20} MB"
 _UNSAFE = re.compile(r"[^\w.()+ -]+")
 #: Characters of a file's name; file systems take 255 bytes.
 _NAME = 100
@@ -25,8 +24,10 @@ class Download(Protocol):
     def iter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]: ...
 
 
-async def saved(opening: AbstractAsyncContextManager[Download], folder: Path, name: str) -> FileMade:
-    """Read a file into the folder, under a safe form of its name that nothing there has yet.
+async def saved(
+    opening: AbstractAsyncContextManager[Download], folder: Path, name: str, *, limit: int = MADE_FILE_BYTES
+) -> FileMade:
+    """Read a file of at most `limit` bytes into the folder, under a safe form of its name that nothing there has yet.
 
     `opening` is a call of the SDK's `with_streaming_response`. Raises FileUnusable, and what breaks the download.
     """
@@ -34,7 +35,7 @@ async def saved(opening: AbstractAsyncContextManager[Download], folder: Path, na
     try:
         async with opening as response:
             with await asyncio.to_thread(path.open, "wb") as file:
-                await _read(response, file)
+                await _read(response, file, limit)
         path = await asyncio.to_thread(_with_ending, path)
     except BaseException:
         await asyncio.to_thread(path.unlink, missing_ok=True)
@@ -50,12 +51,12 @@ def safe_name(name: str) -> str:
     return clean.removesuffix(ending)[: _NAME - len(ending)] + ending
 
 
-async def _read(response: Download, file: IO[bytes]) -> None:
+async def _read(response: Download, file: IO[bytes], limit: int) -> None:
     size = 0
     async for chunk in response.iter_bytes():
         size += len(chunk)
-        if size > MADE_FILE_BYTES:
-            raise FileUnusable(_TOO_LARGE)
+        if size > limit:
+            raise FileUnusable(f"is over {limit / 2**20:.3g} MB")
         await asyncio.to_thread(file.write, chunk)
 
 

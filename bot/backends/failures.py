@@ -53,6 +53,26 @@ _BY_CODE: dict[str, tuple[type[BackendError], str]] = {
         "That post is too long for the model server. Please shorten it, or send it in parts.",
     ),
 }
+_IMAGE = (
+    BackendRefused,
+    "The model server cannot use one of these images. PNG, JPEG, GIF and WebP can be read, if they are whole.",
+)
+_BY_CODE |= dict.fromkeys(
+    (
+        "empty_image_file",
+        "image_content_policy_violation",
+        "image_file_too_large",
+        "image_parse_error",
+        "image_too_large",
+        "image_too_small",
+        "invalid_image",
+        "invalid_image_format",
+        "invalid_image_mode",
+        "unsupported_image_media_type",
+    ),
+    _IMAGE,
+)
+_BY_CODE["unsupported_file"] = (BackendRefused, "The model server cannot read one of these files.")
 _NOT_ALLOWED = "The model server does not allow this to Bobbin's key. An admin has to check the key's permissions."
 _REFUSED = "The model server refused the request. An admin finds its reason in Bobbin's log."
 _UNREACHABLE = "The model server cannot be reached right now. Please try again in a minute."

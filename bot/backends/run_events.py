@@ -45,7 +45,6 @@ class RunProgress:
             self._written(message)
         for file in [*(file for step in steps for file in images_of(step)), *_files_of(messages)]:
             self._files.skip(file)
-        self._cited = len(self._citations.files)
 
     async def grow(self, event: threads.MessageDeltaEvent) -> AsyncGenerator[RunEvent, None]:
         """More of a message."""

@@ -62,7 +62,7 @@ class RunFiles:
             return await saved(self._client.files.with_streaming_response.content(file), self._folder, name)
         except FileUnusable as error:
             return _failed(file, f"{name} {error.sentence}")
-        except (openai.APIError, httpx2.HTTPError) as error:
+        except (openai.APIError, httpx2.HTTPError, OSError) as error:
             _log.warning("file-not-fetched", file=file, error=type(error).__name__)
             return _failed(file, f"{name} could not be fetched from the model server")
 

@@ -54,7 +54,7 @@ def _waiting(run: threads.Run) -> Sequence[threads.RequiredActionFunctionToolCal
 
 def _said(call: threads.RequiredActionFunctionToolCall, output: ToolOutput | None) -> str:
     if output is None:
-        return f"Error: there is no function {call.function.name}. Go on without it."
+        return f"Error: there is no such tool as {call.function.name}. Nothing was done."
     return f"Error: {output.text}" if output.failed else output.text
 
 

@@ -17,6 +17,7 @@ from bot.backends.retries import Patience, patiently
 from bot.backends.thread_lock import ThreadLock
 from bot.backends.uploads import uploaded
 from bot.engine.ports import Attachment, Message, ThreadKey
+from bot.errors import RunBroken
 
 #: Metadata by which a message is recognised after a call whose outcome nobody knows: the post, and which of its
 #: messages, where it is more than one.
@@ -65,9 +66,9 @@ class ThreadMessages:
         """Add one message, once, as soon as no run holds the thread. An empty one is left out: servers refuse it.
 
         `tools` are the assistant's, for which files are attached; what is `known` is not added, nor its files sent.
-        Raises ThreadLocked.
+        Raises ThreadLocked, and RunBroken where a file is not there any more.
         """
-        for number, part in enumerate(await asyncio.to_thread(parts_of, message, tools), 1):
+        for number, part in enumerate(await _parts(message, tools), 1):
             if _mark(message.id, number) not in known:
                 sent = await self._sent(part)
                 create = partial(self._create, thread, message, number, sent)
@@ -129,6 +130,13 @@ class ThreadMessages:
     async def _answer(self, thread: str, run_id: str) -> list[threads.Message]:
         listed = self._client.beta.threads.messages.list(thread, run_id=run_id, order="asc", limit=PAGE)
         return [message async for message in listed if message.run_id == run_id]
+
+
+async def _parts(message: Message, tools: Collection[str]) -> list[Part]:
+    try:
+        return await asyncio.to_thread(parts_of, message, tools)
+    except OSError as error:
+        raise RunBroken("A file of this post cannot be read from Bobbin's disk any more. Please try again.") from error
 
 
 def _mark(post: str, number: int) -> str:

@@ -3,13 +3,13 @@
 https://platform.openai.com/docs/guides/speech-to-text
 """
 
-import asyncio
 from functools import partial
 
 import openai
 
 from bot.backends.limits import AUDIO_BYTES
 from bot.backends.retries import Patience, patiently
+from bot.backends.uploads import opened
 from bot.engine.ports import Attachment
 from bot.errors import BackendError, BackendUnsupported
 
@@ -35,7 +35,7 @@ async def transcribed(client: openai.AsyncOpenAI, patience: Patience, audio: Att
 
 
 async def _heard(client: openai.AsyncOpenAI, model: str, audio: Attachment) -> str:
-    with await asyncio.to_thread(audio.path.open, "rb") as file:
+    with await opened(audio.path) as file:
         heard = await client.audio.transcriptions.create(
             model=model, file=(audio.name, file, audio.media_type), timeout=_TIMEOUT
         )

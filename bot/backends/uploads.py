@@ -3,11 +3,12 @@
 import asyncio
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 import openai
 
 from bot.backends.retries import Patience, patiently
+from bot.errors import RunBroken
 
 #: Seconds for a large file: to send a piece of it, and until the server has looked at the whole.
 _TIMEOUT = openai.Timeout(120.0, connect=5.0)
@@ -22,10 +23,19 @@ async def uploaded(
     media_type: str,
     purpose: Literal["assistants", "vision", "user_data"],
 ) -> str:
-    """The server's id of a file, read from the disk piece by piece. Raises openai.APIError and OSError."""
+    """The server's id of a file, read from the disk piece by piece. Raises openai.APIError, and RunBroken where the
+    file is not there any more."""
     send = partial(_send, client, path, (name, media_type), purpose)
     # A copy that nobody points at costs its place only: looking for it among all files would cost more.
     return await patiently(send, patience, repeatable=True)
+
+
+async def opened(path: Path) -> IO[bytes]:
+    """A file, to be sent. Raises RunBroken."""
+    try:
+        return await asyncio.to_thread(path.open, "rb")
+    except OSError as error:
+        raise RunBroken(f"{path.name} cannot be read from Bobbin's disk any more. Please try again.") from error
 
 
 async def _send(
@@ -35,7 +45,7 @@ async def _send(
     purpose: Literal["assistants", "vision", "user_data"],
 ) -> str:
     name, media_type = called
-    with await asyncio.to_thread(path.open, "rb") as file:
+    with await opened(path) as file:
         made = await client.files.create(
             file=(name, file, media_type or "application/octet-stream"), purpose=purpose, timeout=_TIMEOUT
         )

@@ -22,7 +22,7 @@ from bot.backends.limits import PAGE
 from bot.backends.retries import Attempts, Patience, patiently
 from bot.backends.uploads import uploaded
 from bot.engine.ports import Assistant
-from bot.errors import BackendBusy, BackendRefused
+from bot.errors import BackendBusy, BackendRefused, BackendUnsupported
 
 _log = structlog.get_logger()
 
@@ -30,6 +30,7 @@ _log = structlog.get_logger()
 _KEY, _FILES = "bobbin_assistant", "bobbin_files"
 #: An attribute of a file in a store: the hash of its name and content.
 _FILE = "bobbin_file"
+_NONE = "This model server cannot search files; an admin can take `file_search` out of the assistant's file."
 #: For a server that reads the files: minutes for large ones.
 READING = Patience(total=300.0, first=0.5, longest=5.0)
 
@@ -56,12 +57,12 @@ class VectorStores:
         """The id of a store that has the assistant's files, ready to be searched; None where it has no files.
 
         Raises openai.APIError, BackendBusy where the server goes on reading them beyond patience, and BackendRefused
-        where it cannot search one.
+        where it cannot search one. BackendUnsupported where it searches none.
         """
         if not assistant.files:
             return None
         async with self._locks[assistant.key]:
-            files = [_SearchedFile(path, await asyncio.to_thread(self._digest, path)) for path in assistant.files]
+            files = [await self._searched(path) for path in assistant.files]
             wanted = _hash([file.digest for file in files])
             known, store_id = self._ready.get(assistant.key, ("", ""))
             if known != wanted:
@@ -77,12 +78,21 @@ class VectorStores:
             for store in await self._of(assistant):
                 if store.id != keep:
                     await self._drop(store.id)
-        except openai.APIError as error:
+        except (openai.APIError, BackendUnsupported) as error:
             _log.warning("old-vector-store-kept", assistant=assistant.key, error=type(error).__name__)
 
     def forget(self, assistant: Assistant) -> None:
         """The server may no longer have the store: look again at the next need."""
         self._ready.pop(assistant.key, None)
+
+    async def _searched(self, path: Path) -> _SearchedFile:
+        try:
+            return _SearchedFile(path, await asyncio.to_thread(self._digest, path))
+        except OSError as error:
+            raise BackendRefused(
+                f"{path.name}, which this assistant searches, cannot be read. An admin can look at the assistant's "
+                "files."
+            ) from error
 
     async def _find_or_make(self, assistant: Assistant, wanted: str) -> VectorStore:
         find = partial(self._find, assistant, wanted)
@@ -96,7 +106,12 @@ class VectorStores:
         return next((store for store in stores if (store.metadata or {}).get(_FILES) == wanted), None)
 
     async def _of(self, assistant: Assistant) -> list[VectorStore]:
-        return await patiently(partial(self._list, assistant.key), self._patience, repeatable=True)
+        try:
+            return await patiently(partial(self._list, assistant.key), self._patience, repeatable=True)
+        except openai.APIStatusError as error:
+            if error.status_code in (404, 405, 501):
+                raise BackendUnsupported(_NONE) from error
+            raise
 
     async def _list(self, key: str) -> list[VectorStore]:
         listed = self._client.vector_stores.list(limit=PAGE, order="asc")

@@ -142,14 +142,14 @@ async def test_an_unknown_function_is_answered_with_the_others_and_not_handed_ou
         first, events = await asked(bench)
         assert [call.name for call in wanted(events).calls] == ["get_weather"]
         rest = await bench.run(answered(first, events, "sunny"))
-    assert text_of(rest) == "Error: there is no function get_rich. Go on without it. | sunny"
+    assert text_of(rest) == "Error: there is no such tool as get_rich. Nothing was done. | sunny"
 
 
 async def test_text_before_and_after_an_unknown_function_is_one_text() -> None:
     async with assistants() as bench:
         events = await bench.ask("weather?")
         assert len(bench.server.runs) == 1
-    assert text_of(events) == "I look it up.\n\nIt is Error: there is no function get_weather. Go on without it.."
+    assert text_of(events) == "I look it up.\n\nIt is Error: there is no such tool as get_weather. Nothing was done.."
     assert ended(events).status is RunStatus.COMPLETED
 
 

@@ -18,7 +18,7 @@ from bot.backends.responses import ResponsesBackend
 from bot.backends.transcript import Transcript
 from bot.engine.ports import HistoryItem
 from bot.errors import BackendRefused, ContextOverflow, RunBroken, SettingsError
-from tests.backends.bench import PATIENCE, message, request, text_of
+from tests.backends.bench import PATIENCE, ended, message, request, text_of
 
 Handler = Callable[[web.Request], Any]
 
@@ -206,3 +206,37 @@ def test_a_run_that_broke_off_keeps_more_than_the_server_did() -> None:
     assert transcript.settle(["one"], final=False) is None
     assert transcript.settle([], final=True) is None
     assert transcript.settle(["one"], final=True) == "one"
+
+
+# Usage
+
+
+@pytest.mark.parametrize("field", ["token_details", "tokens_details"])
+async def test_cached_and_reasoned_tokens_are_counted_where_a_server_says_so(field: str) -> None:
+    usage = {
+        "prompt_tokens": 10,
+        "completion_tokens": 5,
+        "total_tokens": 15,
+        f"prompt_{field}": {"cached_tokens": 8},
+        f"completion_{field}": {"reasoning_tokens": 3},
+    }
+    run = {"id": "run_1", "object": "thread.run", "thread_id": "thread_1", "status": "completed", "model": "m"}
+    assistant = {"id": "asst_1", "object": "assistant", "metadata": {}}
+    routes = {
+        "GET /assistants": answering(EMPTY_LIST),
+        "POST /assistants": answering(assistant),
+        "POST /threads/{t}/messages": answering({"id": "msg_1", "object": "thread.message", "metadata": {}}),
+        "POST /threads/{t}/runs": answering(run),
+        "GET /threads/{t}/runs/{r}": answering({**run, "usage": usage}),
+        "GET /threads/{t}/messages": answering(EMPTY_LIST),
+    }
+    async with serving(routes) as client:
+        backend = AssistantsBackend(client, patience=PATIENCE, poll=0.001)
+        events = [event async for event in backend.run(request("thread_1", message(1, "ping")))]
+    assert ended(events).usage == {
+        "input_tokens": 10,
+        "cached_tokens": 8,
+        "output_tokens": 5,
+        "reasoning_tokens": 3,
+    }
+    assert ended(events).model == "m"
