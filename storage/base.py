@@ -221,8 +221,8 @@ class Storage(Protocol):
     async def add_post(self, post: Post, *, opens_thread: bool) -> bool:
         """Store a post once, whatever Slack redelivers: (team, channel, ts) is its identity, for good.
 
-        With `opens_thread` its thread is mapped if it was not; without, a post to an unmapped thread is not kept.
-        Returns whether the post is new and kept.
+        A known one that still waits is only given the files that it lacked. With `opens_thread` its thread is mapped
+        if it was not; without, a post to an unmapped thread is not kept. Returns whether the post is new and kept.
         """
 
     async def edit_post(
@@ -258,8 +258,8 @@ class Storage(Protocol):
         """Point a thread (created where it is new) at a backend's thread."""
 
     async def reset_thread(self, key: ThreadKey, forgotten_before: str) -> Thread | None:
-        """Unmap the backend thread, and drop what waits only to be read. Returns the thread as it was before, None
-        where it is unknown."""
+        """Unmap the backend thread, forget the items that are kept of it, and drop what waits only to be read. Returns
+        the thread as it was before, None where it is unknown."""
 
     async def choose_for_thread(self, key: ThreadKey, assistant: str | None) -> None:
         """The thread's own assistant (the thread is created where it is new)."""
@@ -305,6 +305,11 @@ class Storage(Protocol):
     async def add_reply_message(self, message: ReplyMessage) -> None: ...
 
     async def reply_messages(self, run_id: str) -> Sequence[ReplyMessage]: ...
+
+    async def add_posted_files(self, run_id: str, digests: Sequence[str]) -> None:
+        """Remember files that a run's reply has posted, by a hash of their content."""
+
+    async def posted_files(self, run_id: str) -> frozenset[str]: ...
 
     async def replied(self, thread: ThreadKey) -> frozenset[str]:
         """The `ts` of every message that the thread's runs are known to have written."""

@@ -38,6 +38,8 @@ ADD_POST = f"""
     ON CONFLICT (team, channel, ts) DO NOTHING
     RETURNING ts
 """
+#: Of the twin events of a mention, one may come without the files.
+FILL_FILES = f"UPDATE posts SET files = :files WHERE {_OF_POST} AND state = 'waiting' AND files = '[]'"
 EDIT_POST = f"""
     UPDATE posts SET text = :text, edited_ts = :edited_ts, files = COALESCE(:files, files)
     WHERE {_OF_POST} AND state = 'waiting' AND (edited_ts IS NULL OR edited_ts < :edited_ts)
@@ -159,6 +161,9 @@ DECIDE_CALL = f"""
 FORGET_SAID = "UPDATE runs SET said = '' WHERE id = :id"
 FORGET_CALLS = "UPDATE run_calls SET arguments = '', output = '' WHERE run = :id"
 
+ADD_POSTED_FILE = "INSERT INTO posted_files (run, digest) VALUES (:run, :digest) ON CONFLICT (run, digest) DO NOTHING"
+POSTED_FILES = "SELECT digest FROM posted_files WHERE run = :run"
+FORGET_HISTORY = "DELETE FROM history WHERE thread = :thread"
 ADD_USAGE = f"""
     INSERT INTO usage ({_USAGE}) VALUES (:run, :at, :team, :channel, :person, :assistant, :model, :input_tokens,
         :cached_tokens, :output_tokens, :reasoning_tokens)

@@ -136,7 +136,10 @@ class SqliteStorage:
         async with self._transaction() as execute:
             if opens_thread:
                 await execute(queries.MAP_THREAD, thread_values(post.thread))
-            return bool(await execute(queries.ADD_POST, post_values(post)))
+            added = bool(await execute(queries.ADD_POST, post_values(post)))
+            if not added and post.files:
+                await execute(queries.FILL_FILES, post_values(post))
+            return added
 
     async def edit_post(
         self,
@@ -180,6 +183,8 @@ class SqliteStorage:
             values = {**thread_values(key), "forgotten_before": forgotten_before}
             await execute(queries.RESET_THREAD, values)
             await execute(queries.DROP_CONTEXT, values)
+            for _, backend_thread, *_ in rows:
+                await execute(queries.FORGET_HISTORY, {"thread": backend_thread})
         return Thread(key, *rows[0]) if rows else None
 
     async def choose_for_thread(self, key: ThreadKey, assistant: str | None) -> None:
@@ -247,6 +252,14 @@ class SqliteStorage:
 
     async def reply_messages(self, run_id: str) -> Sequence[ReplyMessage]:
         return [reply_of(row) for row in await self._read(queries.REPLIES, {"id": run_id})]
+
+    async def add_posted_files(self, run_id: str, digests: Sequence[str]) -> None:
+        async with self._transaction() as execute:
+            for digest in digests:
+                await execute(queries.ADD_POSTED_FILE, {"run": run_id, "digest": digest})
+
+    async def posted_files(self, run_id: str) -> frozenset[str]:
+        return frozenset(digest for (digest,) in await self._read(queries.POSTED_FILES, {"run": run_id}))
 
     async def replied(self, thread: ThreadKey) -> frozenset[str]:
         return frozenset(ts for (ts,) in await self._read(queries.REPLIED, thread_values(thread)))

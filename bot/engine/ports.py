@@ -3,7 +3,7 @@
 Everything here is a frozen record or a Protocol. Slack's and the backends' own types stay at their edges.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -43,6 +43,7 @@ __all__ = [
     "Files",
     "HistoryItem",
     "HostedMcp",
+    "Ledger",
     "Message",
     "Notices",
     "Post",
@@ -461,6 +462,16 @@ class Reply(Protocol):
         """Let go of it as it is: at the end, or because the process is stopping."""
 
 
+class Ledger(Protocol):
+    """What a reply has put into Slack, kept as soon as Slack has it (storage.base.Storage)."""
+
+    async def add_reply_message(self, message: ReplyMessage) -> None: ...
+
+    async def add_posted_files(self, run_id: str, digests: Sequence[str]) -> None: ...
+
+    async def posted_files(self, run_id: str) -> frozenset[str]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Recovery:
     """What a reply needs to find a message whose ts got lost, with an earlier process (`taken_up`) or on the way: what
@@ -480,12 +491,12 @@ class Replies(Protocol):
         run: str,
         target: ReplyTarget,
         shown: Sequence[ReplyMessage],
-        keep: Callable[[ReplyMessage], Awaitable[None]],
+        ledger: Ledger,
         recovery: Recovery,
     ) -> Reply:
         """Begin (or go on with) a run's reply: sets the thread's status at once, in the background.
 
-        `shown` are the messages of an earlier attempt; `keep` stores each new one as soon as Slack has it.
+        `shown` are the messages of an earlier attempt; `ledger` keeps what comes new.
         """
 
 

@@ -198,7 +198,7 @@ class Runs:
         assistant = await self._commands.who(_place(posts))
         folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="bobbin-"))
         try:
-            reply = self._replies.open(run.id, target_of(posts), shown, self._storage.add_reply_message, recovery)
+            reply = self._replies.open(run.id, target_of(posts), shown, self._storage, recovery)
             try:
                 await self._reply(run, posts, assistant, folder, reply)
             finally:

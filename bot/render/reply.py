@@ -1,10 +1,11 @@
 """A run's reply: the answer so far becomes Slack messages, live, a page at a time."""
 
 import asyncio
+import hashlib
 import shutil
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from bot.engine.ports import (
     Answered,
     Ending,
     FileMade,
+    Ledger,
     Recovery,
     Reply,
     ReplyMessage,
@@ -65,8 +67,6 @@ _HOPELESS = frozenset(
 #: ... and after which no other stream will be taken either.
 _NO_STREAMS = frozenset({"unknown_method", "method_deprecated", "not_allowed_token_type", "feature_disabled"})
 
-Keep = Callable[[ReplyMessage], Awaitable[None]]
-
 
 class SlackReplies:
     """Opens replies, and remembers whether this workspace streams at all."""
@@ -93,10 +93,10 @@ class SlackReplies:
         run: str,
         target: ReplyTarget,
         shown: Sequence[ReplyMessage],
-        keep: Keep,
+        ledger: Ledger,
         recovery: Recovery,
     ) -> Reply:
-        return SlackReply(self, run, target, shown, keep, recovery)
+        return SlackReply(self, run, target, shown, ledger, recovery)
 
     async def lost_messages(self, target: ReplyTarget, recovery: Recovery) -> list[str]:
         """The ts of what Bobbin wrote in a thread without hearing or storing it, oldest first."""
@@ -132,13 +132,13 @@ class SlackReply:
         run: str,
         target: ReplyTarget,
         shown: Sequence[ReplyMessage],
-        keep: Keep,
+        ledger: Ledger,
         recovery: Recovery,
     ) -> None:
         self._replies = replies
         self._run = run
         self._target = target
-        self._keep = keep
+        self._ledger = ledger
         self._status = ThreadStatus(replies.governor, target.thread)
         self._text = ""
         self._ending: Ending | None = None
@@ -359,12 +359,19 @@ class SlackReply:
         due = [file for place, file in self._files if place <= shown]
         if not due:
             return
-        await self._close_message(cut=True)
         self._files = [(place, file) for place, file in self._files if place > shown]
+        digests = {await asyncio.to_thread(_digest, file): file for file in due}
+        # A run that is taken up makes its files again.
+        posted = await self._ledger.posted_files(self._run)
+        new = {digest: file for digest, file in digests.items() if digest not in posted}
+        if not new:
+            return
+        await self._close_message(cut=True)
         try:
-            await self._replies.uploads.upload(self._target, due)
+            await self._replies.uploads.upload(self._target, list(new.values()))
         except FileUnusable as error:
             await self._replies.notices.public(self._target, error.sentence)
+        await self._ledger.add_posted_files(self._run, list(new))
 
     async def _show(self, message: GrowingMessage, limit: int) -> None:
         whole = page_text(self._text, self._start, limit, cut=False)
@@ -429,7 +436,7 @@ class SlackReply:
         message = ReplyMessage(self._run, self._count, ts, self._start, stream, time.time())
         self._recovery = replace(self._recovery, known=self._recovery.known | {ts})
         self._count += 1
-        await self._keep(message)
+        await self._ledger.add_reply_message(message)
 
     async def _close_message(self, *, cut: bool) -> None:
         """End the current message with what is shown of it; the next begins where this ends."""
@@ -445,3 +452,8 @@ class SlackReply:
         except MessageGoneError:
             # Nothing of it is left in Slack: it is said again, in a message of its own.
             self._start = self._shown = begin
+
+
+def _digest(file: FileMade) -> str:
+    with file.path.open("rb") as content:
+        return f"{hashlib.file_digest(content, 'sha256').hexdigest()} {file.name}"

@@ -20,6 +20,12 @@ CREATE TABLE run_calls (
     PRIMARY KEY (run, id)
 );
 
+CREATE TABLE posted_files (
+    run TEXT NOT NULL REFERENCES runs (id),
+    digest TEXT NOT NULL,
+    PRIMARY KEY (run, digest)
+);
+
 CREATE TABLE usage (
     run TEXT NOT NULL,
     at DOUBLE PRECISION NOT NULL,

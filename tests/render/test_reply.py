@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,15 +48,22 @@ class Desk:
             ThreadKey(slack.team_id, self.channel, ts), slack.users["ada"].id, slack.team_id, "channel"
         )
         self.kept: list[ReplyMessage] = []
+        self.posted: set[str] = set()
         self.has_kept = asyncio.Event()
 
     def open(self, shown: tuple[ReplyMessage, ...] = (), *, taken_up: bool = False) -> Any:
-        async def keep(message: ReplyMessage) -> None:
-            self.kept.append(message)
-            self.has_kept.set()
-
         recovery = Recovery(self.ts, frozenset(message.ts for message in shown), taken_up=taken_up)
-        return self.replies.open("run-1", self.target, shown, keep, recovery)
+        return self.replies.open("run-1", self.target, shown, self, recovery)
+
+    async def add_reply_message(self, message: ReplyMessage) -> None:
+        self.kept.append(message)
+        self.has_kept.set()
+
+    async def add_posted_files(self, run_id: str, digests: Sequence[str]) -> None:
+        self.posted |= set(digests)
+
+    async def posted_files(self, run_id: str) -> frozenset[str]:
+        return frozenset(self.posted)
 
     @property
     def said(self) -> list[dict[str, Any]]:
@@ -376,3 +383,13 @@ async def test_long_code_and_wide_tables_are_files_too() -> None:
         reply.abandon()
         files = [file["name"] for message in slack.said for file in message.get("files", [])]
     assert files == ["code-1.py", "table-1.csv"]
+
+
+async def test_a_run_that_is_taken_up_posts_its_files_once(tmp_path: Path) -> None:
+    (tmp_path / "chart").write_bytes(b"png")
+    async with desk() as slack:
+        for _ in range(2):
+            reply = slack.open()
+            reply.attach(FileMade("chart.png", tmp_path / "chart", "image/png"))
+            await reply.finish("Done.", Answered)
+        assert len([message for message in slack.said if message.get("files")]) == 1

@@ -10,6 +10,7 @@ from storage.base import (
     CallState,
     HistoryItem,
     Post,
+    PostFile,
     PostKind,
     PostState,
     RunStatus,
@@ -160,6 +161,28 @@ class ThreadsContract:
         await storage.map_thread(thread_key(), "responses", "conv_1")
         await storage.add_post(post(2), opens_thread=True)
         assert await storage.thread(thread_key()) == Thread(thread_key(), "responses", "conv_1")
+
+    async def test_a_twin_brings_the_files_that_the_first_lacked(self, storage: Storage) -> None:
+        await storage.add_post(post(1), opens_thread=True)
+        rows = PostFile("F1", "a.csv", "text/csv", 3, "https://files.slack.com/a")
+        assert not await storage.add_post(replace(post(1), text="other", files=(rows,)), opens_thread=True)
+        [kept] = await storage.waiting_posts(post(1).thread)
+        assert kept.files == (rows,)
+        assert kept.text == post(1).text
+
+    async def test_files_that_a_run_posted_are_remembered(self, storage: Storage) -> None:
+        await opened(storage)
+        assert await storage.posted_files("run1") == frozenset()
+        await storage.add_posted_files("run1", ["abc", "def"])
+        await storage.add_posted_files("run1", ["abc"])
+        assert await storage.posted_files("run1") == {"abc", "def"}
+
+    async def test_a_reset_forgets_the_conversation_that_is_kept_here(self, storage: Storage) -> None:
+        await storage.map_thread(thread_key(), "local", "local-1")
+        await storage.add_items([HistoryItem("local-1", 0, "run", "{}"), HistoryItem("local-2", 0, "run", "{}")])
+        await storage.reset_thread(thread_key(), ts(9))
+        assert not await storage.items("local-1")
+        assert await storage.items("local-2")
 
     async def test_a_reset_unmaps_and_tells_what_was(self, storage: Storage) -> None:
         assert await storage.reset_thread(thread_key(), ts(7)) is None
