@@ -85,14 +85,13 @@ async def test_every_ending_of_a_run_is_said_and_its_text_kept(house: House, fau
 
 
 @pytest.mark.parametrize("backend", ["assistants"])
-@pytest.mark.parametrize(("status", "part"), [("expired", "gave up"), ("requires_action", "does not have")])
-async def test_runs_that_wait_or_expire_are_said(house: House, status: str, part: str) -> None:
+async def test_a_run_that_expires_is_said(house: House) -> None:
     house.brain(lambda _: "Text.")
-    house.openai.faults.add(method="POST", path="/threads/{t}/runs", run_status=status)
+    house.openai.faults.add(method="POST", path="/threads/{t}/runs", run_status="expired")
     async with house.bobbin():
         ts = await house.ask("hello")
         await house.slack.wait_for(
-            lambda slack: any(part in m.get("text", "") for m in bot_messages(slack, general(house), ts))
+            lambda slack: any("gave up" in m.get("text", "") for m in bot_messages(slack, general(house), ts))
         )
         again = await house.ask("again", thread=ts)
         await house.slack.wait_for(lambda slack: len(bot_messages(slack, general(house), ts)) >= 3)

@@ -123,7 +123,18 @@ function drawThread(messages) {
   $("stop").hidden = !isWorking;
 }
 
+// A column that narrows wraps its lines: whoever saw the newest goes on seeing it.
+function keepTheNewest(list) {
+  let isAtNewest = true;
+  list.addEventListener("scroll", () => {
+    isAtNewest = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+  });
+  new ResizeObserver(() => { if (isAtNewest) list.scrollTop = list.scrollHeight; }).observe(list);
+}
+
 const closeThread = () => moveTo({});
+keepTheNewest($("messages"));
+keepTheNewest($("replies"));
 
 onChange(draw);
 $("close").onclick = closeThread;
