@@ -99,17 +99,25 @@ def unused_tcp_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(params=["assistants", "responses"])
+@pytest.fixture(params=["assistants", "responses", "local"])
 def backend(request: pytest.FixtureRequest) -> str:
-    """Every end-to-end test runs with both backends."""
+    """Every end-to-end test runs with every backend."""
     return str(request.param)
+
+
+def without_hosted_tools(folder: Path) -> Path:
+    """The assistants that ship, for servers that run no code."""
+    folder.mkdir()
+    for path in Path("assistants").glob("*.md"):
+        (folder / path.name).write_text(path.read_text().replace("tools:\n  - code_interpreter\n", ""))
+    return folder
 
 
 @pytest.fixture
 async def house(tmp_path: Path, backend: str) -> AsyncIterator[House]:
     stage = Stage()
     async with LocalSlack(manifest=manifest()) as slack, LocalOpenAI(brain=stage) as openai:
-        settings = {
+        settings: dict[str, Any] = {
             "slack_bot_token": slack.bot_token,
             "slack_app_token": slack.app_token,
             "slack_api_url": slack.api_url,
@@ -118,4 +126,6 @@ async def house(tmp_path: Path, backend: str) -> AsyncIterator[House]:
             "database_url": f"sqlite:///{tmp_path / 'bobbin.db'}",
             "bobbin_backend": backend,
         }
+        if backend == "local":
+            settings["bobbin_assistants"] = without_hosted_tools(tmp_path / "shipped")
         yield House(slack, openai, stage, settings)

@@ -8,7 +8,7 @@ import pytest
 from bot.playground.openai import LocalOpenAI
 from tests.conftest import House, bot_messages
 
-_RUN = {"assistants": "/threads/{t}/runs", "responses": "/responses"}
+_RUN = {"assistants": "/threads/{t}/runs", "responses": "/responses", "local": "/responses"}
 
 
 def general(house: House) -> str:
@@ -69,11 +69,19 @@ async def test_a_stream_that_breaks_is_looked_up(house: House) -> None:
         ({"run_status": "failed", "last_error": {"code": "server_error", "message": "x"}}, "failed"),
         ({"run_status": "failed", "last_error": {"code": "rate_limit_exceeded", "message": "x"}}, "busy"),
         ({"run_status": "incomplete", "incomplete_reason": "max_completion_tokens"}, "cut off"),
-        ({"run_status": "cancelled"}, "cancelled"),
     ],
 )
 async def test_every_ending_of_a_run_is_said_and_its_text_kept(house: House, fault: dict[str, Any], part: str) -> None:
-    if house.settings["bobbin_backend"] == "responses" and fault["run_status"] == "incomplete":
+    await ending_is_said(house, fault, part)
+
+
+@pytest.mark.parametrize("backend", ["assistants", "responses"])
+async def test_a_run_that_somebody_cancels_on_the_server_is_said(house: House) -> None:
+    await ending_is_said(house, {"run_status": "cancelled"}, "cancelled")
+
+
+async def ending_is_said(house: House, fault: dict[str, Any], part: str) -> None:
+    if house.settings["bobbin_backend"] != "assistants" and fault["run_status"] == "incomplete":
         fault = {**fault, "incomplete_reason": "max_output_tokens"}
     house.brain(lambda _: "What there is.")
     house.openai.faults.add(method="POST", path=_RUN[house.settings["bobbin_backend"]], **fault)
@@ -106,6 +114,7 @@ async def test_a_server_without_the_assistants_api_says_what_to_set(house: House
     assert "this server no longer offers the Assistants API; set BOBBIN_BACKEND=responses" in said
 
 
+@pytest.mark.parametrize("backend", ["assistants", "responses"])
 async def test_a_backend_thread_that_is_gone_is_filled_again_from_slack(house: House) -> None:
     house.brain(lambda question: " / ".join(text for _, text in question.messages))
     async with house.bobbin():
@@ -156,6 +165,7 @@ async def test_a_conversation_over_the_context_goes_on(house: House) -> None:
     assert answer == "Fine."
 
 
+@pytest.mark.parametrize("backend", ["assistants", "responses"])
 async def test_a_conversation_that_is_locked_is_waited_for(house: House) -> None:
     house.brain(lambda question: str(len(question.messages)))
     async with house.bobbin():

@@ -141,7 +141,9 @@ async def test_what_is_only_to_be_read_carries_no_hourglass_and_is_forgotten_by_
 
 async def test_retry_keeps_the_line_that_says_who_pressed_it(house: House) -> None:
     house.brain(lambda _: "Fine.")
-    path = {"assistants": "/threads/{t}/runs", "responses": "/responses"}[house.settings["bobbin_backend"]]
+    path = {"assistants": "/threads/{t}/runs", "responses": "/responses", "local": "/responses"}[
+        house.settings["bobbin_backend"]
+    ]
     house.openai.faults.add(method="POST", path=path, status=400, code="x")
     async with house.bobbin():
         ts = await house.ask("hello")
@@ -153,6 +155,7 @@ async def test_retry_keeps_the_line_that_says_who_pressed_it(house: House) -> No
     assert said(house, ts)[1:] == ["Fine."]
 
 
+@pytest.mark.parametrize("backend", ["assistants", "responses"])
 async def test_a_run_goes_on_when_the_backend_was_changed_in_between(house: House) -> None:
     house.brain(lambda _: _COUNT, gate=asyncio.Event(), open_words=3)
     other = {"assistants": "responses", "responses": "assistants"}[house.settings["bobbin_backend"]]

@@ -35,6 +35,11 @@ def is_open(exchange: Exchange) -> bool:
     return not exchange.items or exchange.items[-1].get("role") != "assistant"
 
 
+def ends_with(exchanges: Sequence[Exchange], asked: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a conversation ends with this having been asked, and not answered: by a run that is retried."""
+    return bool(exchanges) and is_open(exchanges[-1]) and list(exchanges[-1].items) == list(asked)
+
+
 def calls_of(exchange: Exchange) -> tuple[ToolCall, ...]:
     """The calls that nobody answered yet."""
     answered = {item["call_id"] for item in exchange.items if item.get("type") == "function_call_output"}

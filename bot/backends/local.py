@@ -17,7 +17,7 @@ import structlog
 from openai.types import responses as types
 
 from bot.backends.checks import check_models, unreachable
-from bot.backends.exchanges import Exchange, calls_of, exchanges_of, is_open, said_in, trimmed
+from bot.backends.exchanges import Exchange, calls_of, ends_with, exchanges_of, is_open, said_in, trimmed
 from bot.backends.failures import check_lengths, once_answering, translated
 from bot.backends.limits import CHARACTERS_PER_TOKEN
 from bot.backends.local_messages import file_problem, input_of
@@ -151,10 +151,12 @@ class LocalBackend:
 
     async def _events(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
         yield RunStarted(request.run)
-        mine = (await self._exchanges(request)).get(request.run)
+        exchanges = await self._exchanges(request)
+        mine = exchanges.get(request.run)
         if mine is None:
             items = [await input_of(message) for message in request.messages if _says(message)]
-            await self._keep(request.backend_thread, request.run, items)
+            if request.attempt == 1 or not ends_with(list(exchanges.values()), items):
+                await self._keep(request.backend_thread, request.run, items)
         elif not is_open(mine):
             # An earlier attempt got its answer and kept it; then the process died.
             yield TextDone(said_in(mine))

@@ -41,6 +41,8 @@ from bot.engine.ports import (
 )
 from bot.errors import BackendError, ContextOverflow, PostTooLong, RunBroken, ThreadGone
 
+#: Files of an earlier conversation that are fetched when it is read again.
+_HISTORY_FILES = 10
 #: How often a run may wait for tools.
 MOST_LEGS = 25
 #: A name in a prompt is data from outside: one line, and not long.
@@ -135,7 +137,9 @@ class Answer:
             backend_thread = await self._fresh_thread()
             await self._with.notices.public(target_of(self._posts), _replaced(error))
             self._run = replace(self._run, backend_run=None, cursor=None, attempt=1)
-            await self._legs(await self._new_request(messages, backend_thread), reply)
+            # A thread that is new has no calls to which outputs could belong.
+            request = replace(await self._new_request(messages, backend_thread), outputs=())
+            await self._legs(request, reply)
 
     async def cancel(self, *, for_good: bool) -> None:
         """End the run at the backend, if it got that far. `for_good` says that it is not offered again, so that its
@@ -282,15 +286,21 @@ class Answer:
         if self._posts[0].ts != key.ts:
             after = thread.forgotten_before if thread else None
             said = await self._with.workspace.history(key, after=after, before=self._posts[0].ts)
-            history = [await self._with_files(each) for each in said]
+            history = await self._with_files(said)
         backend_thread = await self._with.backend.create_thread(key, history)
         await self._with.storage.map_thread(key, self._with.backend.name, backend_thread)
         return backend_thread
 
-    async def _with_files(self, said: Said) -> Message:
-        attached = await self._with.attachments.of(said.files, self._assistant, self._folder)
-        text = "\n\n".join(part for part in (said.message.text, attached.words) if part)
-        return replace(said.message, text=text or "(see the files)", files=attached.files)
+    async def _with_files(self, history: Sequence[Said]) -> list[Message]:
+        """Messages with their files, of which only the latest are fetched."""
+        messages: list[Message] = []
+        room = _HISTORY_FILES
+        for said in reversed(history):
+            attached = await self._with.attachments.of(said.files[:room], self._assistant, self._folder)
+            room -= len(said.files[:room])
+            text = "\n\n".join(part for part in (said.message.text, attached.words) if part)
+            messages.append(replace(said.message, text=text or "(a file)", files=attached.files))
+        return messages[::-1]
 
 
 def _replaced(error: BackendError) -> str:

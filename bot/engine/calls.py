@@ -63,7 +63,13 @@ class Calls:
         """What calls come to, in their order; every one of them gets an output. Raises SlackRefused where people
         cannot be asked, StorageError."""
         rows = await self._kept(wanted, scene.run)
-        return tuple(await asyncio.gather(*(self._output(row, scene) for row in rows)))
+        making = [asyncio.create_task(self._output(row, scene)) for row in rows]
+        try:
+            return tuple(await asyncio.gather(*making))
+        finally:
+            # Where one of them ended the run, the others must not go on behind its back.
+            for each in making:
+                each.cancel()
 
     async def decide(self, run_id: str, call_id: str, person: str, *, approved: bool) -> bool:
         """Keep what a person decided, who may. Returns False where it was decided before, or is over."""

@@ -93,6 +93,10 @@ class Commands:
             choices = {scope: key for scope, key in choices.items() if scope is not Scope.PERSON}
         return self._assistants.who_answers(thread, choices)
 
+    def assistant(self, key: str) -> Assistant:
+        """The assistant with this key; the default one where its file is gone."""
+        return self._assistants.get(key) if self._assistants.knows(key) else self._assistants.default
+
     async def use(self, place: Place, key: str) -> str:
         """Switch the assistant: of the thread where there is one, else of the DM's person or the channel."""
         assistant = self._assistants.get(key)

@@ -145,7 +145,10 @@ class Runs:
         if failed is None:
             return None
         # A second attempt: the backend may have the posts already, and looks before it takes them again.
-        successor = replace(self._new_run(failed.thread, failed.assistant), attempt=failed.attempt + 1)
+        posts = await self._storage.run_posts(run_id)
+        asked = any(post.kind is PostKind.ASK for post in posts)
+        assistant = (await self._commands.who(_place(posts))).key if asked else failed.assistant
+        successor = replace(self._new_run(failed.thread, assistant), attempt=failed.attempt + 1)
         return failed.thread if await self._storage.reopen_run(run_id, successor) else None
 
     async def decide(self, run_id: str, call_id: str, person: str, *, approved: bool) -> str | None:
@@ -154,9 +157,9 @@ class Runs:
         posts = await self._storage.run_posts(run_id) if run else ()
         calls = await self._storage.run_calls(run_id) if run else ()
         asked = next((call for call in calls if call.id == call_id and call.state is CallState.ASKED), None)
-        if asked is None or not any(post.kind is PostKind.ASK for post in posts):
+        if run is None or asked is None or not any(post.kind is PostKind.ASK for post in posts):
             return "That was decided already, or is over."
-        may = approvers(await self._commands.who(_place(posts)), target_of(posts))
+        may = approvers(self._commands.assistant(run.assistant), target_of(posts))
         if person not in may:
             return f"Only {' or '.join(f'<@{each}>' for each in may)} may decide this."
         if await self._with.calls.decide(run_id, call_id, person, approved=approved):
@@ -195,7 +198,8 @@ class Runs:
         shown = await self._storage.reply_messages(run.id)
         known = await self._storage.replied(run.thread)
         recovery = Recovery(last_ask(posts).ts, known, taken_up=run.status is not RunStatus.QUEUED)
-        assistant = await self._commands.who(_place(posts))
+        # Whoever was chosen since then answers the next run.
+        assistant = self._commands.assistant(run.assistant)
         folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="bobbin-"))
         try:
             reply = self._replies.open(run.id, target_of(posts), shown, self._storage, recovery)

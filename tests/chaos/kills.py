@@ -1,8 +1,11 @@
 """Kill a real `bobbin serve` at random moments of real runs, start it again, and count what was lost or doubled."""
 
 import asyncio
+import contextlib
+import json
 import random
 import re
+import sqlite3
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.manifest import manifest
-from bot.playground.openai import LocalOpenAI, Question, ScriptedBrain
+from bot.playground.openai import FunctionCall, LocalOpenAI, Question, ScriptedBrain
 from bot.playground.slack import LocalSlack
 
 #: Words of an answer, and the seconds between two: a run of about a second, in which there is much to hit.
@@ -38,9 +41,23 @@ class Tally:
         return not (self.lost or self.doubled or self.sent_twice)
 
 
-def answer_to(question: Question) -> str:
-    number = _NUMBER.findall(question.last)[-1]
+def answer_to(question: Question) -> Any:
+    """Every third question is answered with the help of a tool."""
+    role, _ = question.messages[-1]
+    asked = next(text for said_by, text in reversed(question.messages) if said_by == "user")
+    number = _NUMBER.findall(asked)[-1]
+    if role != "tool" and int(number) % 3 == 0:
+        return FunctionCall("clock", "{}")
     return f"begin-{number} " + "word " * _WORDS + f"end-{number}."
+
+
+_ASSISTANT = """---
+name: Bobbin
+model: gpt-6.1-terra
+tools: [clock]
+---
+You answer.
+"""
 
 
 class Kills:
@@ -50,7 +67,15 @@ class Kills:
         self._random = random.Random(seed)
         self._slack = LocalSlack(manifest=manifest())
         self._openai = LocalOpenAI(brain=ScriptedBrain(answer_to), token_delay=_DELAY)
-        self._settings = {"BOBBIN_BACKEND": backend, "DATABASE_URL": f"sqlite:///{folder / 'chaos.db'}"}
+        self._database = folder / "chaos.db"
+        (folder / "assistants").mkdir()
+        (folder / "assistants" / "general.md").write_text(_ASSISTANT)
+        self._settings = {
+            "BOBBIN_BACKEND": backend,
+            "DATABASE_URL": f"sqlite:///{folder / 'chaos.db'}",
+            "BOBBIN_ASSISTANTS": str(folder / "assistants"),
+            "BOBBIN_TOOLS": "bot.tools.examples",
+        }
         self._asked: dict[int, str] = {}
         self._tally = Tally()
 
@@ -136,4 +161,10 @@ class Kills:
         end = f"question {number}"
         threads = [m.text for thread in self._openai.threads for m in self._openai.messages(thread)]
         items = [str(item) for each in self._openai.conversations for item in self._openai.items(each)]
-        return sum(text.endswith(end) for text in threads) + sum(f"{end}'" in item for item in items)
+        kept = self._histories()
+        return sum(text.endswith(end) for text in threads) + sum(f"{end}'" in item for item in [*items, *kept])
+
+    def _histories(self) -> list[str]:
+        """The items that Bobbin keeps itself, where the backend keeps none."""
+        with contextlib.closing(sqlite3.connect(self._database)) as database:
+            return [str(json.loads(item)) for (item,) in database.execute("SELECT item FROM history")]
