@@ -164,6 +164,7 @@ async def test_doctor_finds_all_well(house: House) -> None:
     assert any("model gpt-6.1-terra" in line for line in lines)
 
 
+@pytest.mark.parametrize("backend", ["responses"])
 async def test_doctor_looks_at_the_port_and_names_what_it_cannot_reach(house: House) -> None:
     with socket.socket() as taken:
         taken.bind(("0.0.0.0", 0))
@@ -182,6 +183,7 @@ async def test_doctor_looks_at_the_port_and_names_what_it_cannot_reach(house: Ho
     assert any("http://127.0.0.1:9/v1/ cannot be reached" in line and "OPENAI_BASE_URL" in line for line in wrong)
 
 
+@pytest.mark.parametrize("backend", ["responses"])
 async def test_a_second_bobbin_on_one_database_is_refused(house: House) -> None:
     async with house.bobbin(), bobbin(house, "serve", BOBBIN_GRACE="0") as process:
         _, err = await process.communicate()
@@ -210,6 +212,7 @@ async def test_doctor_names_missing_scopes_a_refused_app_token_and_an_unknown_mo
     assert any("does not know the model" in line for line in wrong)
 
 
+@pytest.mark.parametrize("backend", ["responses"])
 async def test_a_refused_token_and_a_port_in_use_are_one_line(house: House) -> None:
     async with bobbin(house, "serve", SLACK_BOT_TOKEN="xoxb-wrong") as process:
         _, err = await process.communicate()

@@ -55,6 +55,7 @@ def limit_files(process: asyncio.subprocess.Process, size: int) -> None:
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, most))
 
 
+@pytest.mark.parametrize("backend", ["assistants"])
 async def test_on_a_full_disk_slack_is_not_told_received_and_sends_it_again(house: House) -> None:
     house.brain(lambda _: "Fine.")
     async with serving(house) as process:
@@ -68,6 +69,7 @@ async def test_on_a_full_disk_slack_is_not_told_received_and_sends_it_again(hous
     assert min(ack.attempts for ack in house.slack.acks) > 1
 
 
+@pytest.mark.parametrize("backend", ["assistants"])
 async def test_a_locked_database_delays_and_loses_nothing(house: House) -> None:
     house.brain(lambda _: "Fine.")
     path = house.settings["database_url"].removeprefix("sqlite:///")
