@@ -82,7 +82,7 @@ def test_an_old_assistant_becomes_a_file_with_a_report(run: Any, tmp_path: Path)
     assert code == 0
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["math-tutor-2.md", "math-tutor.md"]
     for loss in (
-        "model gpt-4o is retired; gpt-6-luna",
+        "model gpt-4o (at OpenAI until 2027-01-14): gpt-6-luna",
         "function get_weather",
         "code_interpreter: its files",
         "metadata",
