@@ -11,6 +11,9 @@ from bot.log import configure
 from bot.old_assistants import imported, read_objects, write_files
 from bot.settings import Settings, load_settings
 
+#: What a shell expects of a program that Ctrl-C ended (https://tldp.org/LDP/abs/html/exitcodes.html).
+_INTERRUPTED = 130
+
 app = typer.Typer(help="The assistants' files: list, check, import, try.", no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -67,14 +70,15 @@ def try_(
     question: Annotated[str, typer.Argument(help="What to ask.")],
 ) -> None:
     """Ask one question in the terminal, through the configured backend. Needs no Slack."""
-    from bot.trial import Terminal, attempt
-
-    settings = _settings()
-    terminal = Terminal(lambda text: typer.echo(text, nl=False), lambda line: typer.secho(line, err=True, dim=True))
     try:
-        asyncio.run(attempt(settings, key, question, terminal))
+        # Imported here: it takes a second, which no other command should wait for.
+        from bot.terminal import Terminal
+        from bot.trial import attempt
+
+        terminal = Terminal(lambda text: typer.echo(text, nl=False), lambda line: typer.secho(line, err=True, dim=True))
+        asyncio.run(attempt(_settings(), key, question, terminal))
     except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+        raise typer.Exit(_INTERRUPTED) from None
 
 
 def _settings() -> Settings:

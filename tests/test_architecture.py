@@ -20,6 +20,7 @@ _MAY_USE = {
     "bot.settings": {"bot.errors"},
     "bot.errors": set(),
     "bot.old_assistants": {"bot.engine.assistant_files", "bot.errors"},
+    "bot.terminal": {"bot.engine.ports"},
     "bot.log": set(),
     "bot.manifest": set(),
     "storage": {"storage"},
