@@ -232,6 +232,13 @@ class TestApprovals:
         assert not tools_of_ours.called
 
 
+def was_given(question: Question, name: str) -> bool:
+    """Whether the model got a file, as a file or within the text."""
+    return name in [file.name for file in question.files] or f"{name}:\n```" in "\n".join(
+        text for _, text in question.messages
+    )
+
+
 class TestFiles:
     async def test_a_text_file_reaches_the_model_and_a_bad_one_is_named(self, tools: House) -> None:
         tools.brain(lambda _: "I see.")
@@ -246,17 +253,29 @@ class TestFiles:
                 ],
             )
             messages = await until(tools, ts, "I see.")
-        assert [file.name for file in tools.stage.asked[-1].files] == ["rows.csv"]
+        assert was_given(tools.stage.asked[-1], "rows.csv")
+        assert not was_given(tools.stage.asked[-1], "PK")
         assert "report.pdf: " in "\n".join(map(text_of, messages))
 
+    @pytest.mark.parametrize("backend", _BACKENDS)
+    async def test_a_file_that_was_in_the_thread_before_is_read_too(self, tools: House) -> None:
+        tools.brain(lambda _: "I see.")
+        async with tools.bobbin():
+            file = await tools.slack.add_file("grace", "rows.csv", b"a,b\n1,2\n")
+            root = await tools.slack.post("grace", general(tools), "the numbers", files=[file])
+            await tools.ask("what do they say?", thread=root)
+            await until(tools, root, "I see.")
+        assert was_given(tools.stage.asked[-1], "rows.csv")
+
     async def test_a_post_of_files_alone_is_an_ask(self, tools: House) -> None:
-        tools.brain(lambda q: f"{len(q.files)} files")
+        tools.brain(lambda q: "I have it." if was_given(q, "rows.csv") else "There is nothing.")
         dm = tools.slack.dm("ada")
         async with tools.bobbin():
             file = await tools.slack.add_file("ada", "rows.csv", b"a,b\n1,2\n")
             ts = await tools.slack.post("ada", dm, "", files=[file])
-            assert await tools.answers(ts, channel=dm) == ["1 files"]
+            assert await tools.answers(ts, channel=dm) == ["I have it."]
 
+    @pytest.mark.parametrize("backend", ["assistants", "responses"])
     async def test_a_file_that_code_made_is_in_the_thread(self, tools: House) -> None:
         png = b"\x89PNG\r\n\x1a\n" + b"0" * 20
 

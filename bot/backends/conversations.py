@@ -30,12 +30,11 @@ class Conversations:
         self._patience = patience
         self._lock_patience = lock_patience
 
-    async def create(self, key: ThreadKey, history: Sequence[Message]) -> str:
-        """A conversation that begins with `history`. Returns its id. Raises ThreadLocked."""
-        items = [item_of(message) for message in history if message.text.strip()]
+    async def create(self, key: ThreadKey, items: Sequence[Any]) -> str:
+        """A conversation that begins with these items. Returns its id. Raises ThreadLocked."""
         conversation = await patiently(
             lambda: self._client.conversations.create(
-                items=items[:CONVERSATION_ITEMS],
+                items=list(items[:CONVERSATION_ITEMS]),
                 metadata={"slack_team": key.team, "slack_channel": key.channel, "slack_ts": key.ts},
             ),
             self._patience,

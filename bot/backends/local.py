@@ -111,9 +111,13 @@ class LocalBackend:
     async def check(self, models: Sequence[str]) -> Sequence[Check]:
         """Whether the server is there, accepts the key, and has these models."""
         try:
-            checks = await check_models(self._client, models)
+            await self._client.models.list()
         except openai.APIConnectionError as error:
             return [Check("backend local", unreachable(self._client, error))]
+        except openai.APIError as error:
+            # That a server does not list its models is no news; check_models tells what else is wrong.
+            _log.debug("models-not-listed", error=type(error).__name__)
+        checks = await check_models(self._client, models)
         return [Check("backend local", None), *checks]
 
     def file_problem(self, assistant: Assistant, name: str, media_type: str, size: int) -> str | None:  # noqa: ARG002

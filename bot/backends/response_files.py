@@ -15,7 +15,7 @@ import openai
 import structlog
 
 from bot.backends.downloads import safe_name, saved
-from bot.backends.limits import IMAGE_BYTES, INPUT_FILE_BYTES, PAGE, UPLOAD_BYTES
+from bot.backends.limits import IMAGE_BYTES, INPUT_FILE_BYTES, PAGE, RESPONSES_MESSAGE, UPLOAD_BYTES
 from bot.backends.response_items import ContainerFile
 from bot.backends.retries import Patience
 from bot.backends.uploads import uploaded
@@ -86,10 +86,9 @@ class ResponseFiles:
                 parts.append({"type": "input_file", "file_id": await self._upload(file, "user_data")})
             else:
                 for_code.append(await self._upload(file, "user_data"))
-        content: Any = message.text
+        content: Any = message.text[:RESPONSES_MESSAGE]
         if parts:
-            kind = "output_text" if message.role == "assistant" else "input_text"
-            content = [{"type": kind, "text": message.text}, *parts]
+            content = [{"type": "input_text", "text": content}, *parts]
         return {"type": "message", "role": message.role, "content": content}, for_code
 
     async def fetched(self, files: Sequence[ContainerFile], folder: Path) -> AsyncGenerator[FileMade, None]:

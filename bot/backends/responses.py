@@ -116,7 +116,10 @@ class ResponsesBackend:
 
     async def create_thread(self, key: ThreadKey, history: Sequence[Message]) -> str:
         try:
-            return await self._conversations.create(key, history)
+            said = [message for message in history if message.text.strip() or message.files]
+            # Files of long ago that only code could open are known by name: a container is the next run's own.
+            items = [(await self._files.input_of(message))[0] for message in said]
+            return await self._conversations.create(key, items)
         except openai.APIError as error:
             raise await self._explained(error) from error
 

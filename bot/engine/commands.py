@@ -107,12 +107,13 @@ class Commands:
         where = "to you in direct messages" if place.surface == "im" else "in this channel"
         return f"*{assistant.name}* answers {where} from now on. Threads with a choice of their own keep it."
 
-    async def reset(self, thread: ThreadKey, now: str) -> str:
-        """Forget what was said in a thread. `now` is the ts up to which its history is never read again."""
+    async def reset(self, thread: ThreadKey, now: str, where: str = "in this thread") -> str:
+        """Forget what was said in a thread. `now` is the ts up to which its history is never read again; `where` says
+        to the person which thread that is."""
         before = await self._storage.reset_thread(thread, now)
         if before is None or before.backend_thread is None:
-            return "There is nothing to forget in this thread; just go on."
-        return "Done: I have forgotten what was said in this thread. Your next post starts afresh."
+            return f"There is nothing to forget {where}; just go on."
+        return f"Done: I have forgotten what was said {where}. Your next post there starts afresh."
 
     async def resettable(self, place: Place) -> list[ThreadKey]:
         """The person's threads in this conversation that remember something, latest first."""

@@ -29,7 +29,7 @@ def register(app: AsyncApp, words: Commands, afterwards: Afterwards) -> None:
     async def reset(ack: AsyncAck, body: dict[str, Any], respond: AsyncRespond) -> None:
         place = _place(body)
         thread = ThreadKey(place.team, place.channel, str(body["actions"][0]["value"]))
-        answer = await words.reset(thread, now())
+        answer = await words.reset(thread, now(), "in the thread that you chose")
         await ack()
         afterwards(respond(text=escape(answer), replace_original=True))
 

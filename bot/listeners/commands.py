@@ -67,7 +67,7 @@ async def _reset(words: Commands, body: dict[str, Any]) -> tuple[str, Blocks | N
     if not threads:
         return "There is nothing to forget here: no thread of yours remembers anything.", None
     if len(threads) == 1:
-        return await words.reset(threads[0], now()), None
+        return await words.reset(threads[0], now(), "in your thread here"), None
     return "Which thread shall I forget?", thread_picker(threads)
 
 
