@@ -27,7 +27,12 @@ class SettingsError(BobbinError):
 
 
 class AssistantFileError(BobbinError):
-    """An assistant's file is unreadable or invalid; the sentence has the file and the line."""
+    """An assistant's file is unreadable or invalid; the sentence has the file and the line. `more` are its other
+    mistakes, a sentence each."""
+
+    def __init__(self, sentence: str, more: tuple[str, ...] = ()) -> None:
+        super().__init__(sentence)
+        self.more = more
 
 
 class CommandError(BobbinError):

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -15,22 +16,39 @@ import yaml
 from bot.engine.assistant_files import parse_assistant
 from bot.errors import AssistantFileError, BobbinError
 
-#: Models that OpenAI has switched off or soon will, and what it names instead
-#: (https://platform.openai.com/docs/deprecations).
+#: Models that OpenAI has switched off or announced to, when, and what stands in their place; of several that fit, the
+#: longest counts (openai/types/shared/chat_model.py, https://developers.openai.com/api/docs/deprecations).
 _RETIRED = {
-    "gpt-3.5": "gpt-6-luna",
-    "gpt-4-turbo": "gpt-6.1-terra",
-    "gpt-4o": "gpt-6-luna",
-    "gpt-4.1": "gpt-6-luna",
-    "gpt-4": "gpt-6.1-terra",
-    "gpt-5": "gpt-6.1-terra",
-    "o1": "gpt-6.2-sol",
-    "o3": "gpt-6.2-sol",
-    "o4-mini": "gpt-6.1-terra",
+    "chatgpt-4o-latest": ("2026-02-17", "gpt-6-luna"),
+    "gpt-3.5-turbo": ("2026-10-23", "gpt-6-luna"),
+    "gpt-4": ("2026-10-23", "gpt-6.1-terra"),
+    "gpt-4-turbo": ("2026-10-23", "gpt-6.1-terra"),
+    "gpt-4.1": ("2027-01-14", "gpt-6-luna"),
+    "gpt-4.1-nano": ("2026-10-23", "gpt-6-luna"),
+    "gpt-4o": ("2027-01-14", "gpt-6-luna"),
+    "gpt-4o-2024-05-13": ("2026-10-23", "gpt-6-luna"),
+    "gpt-5": ("2026-12-11", "gpt-6.1-terra"),
+    "gpt-5.1": ("2027-04-01", "gpt-6.1-terra"),
+    "gpt-5.4-nano": ("2027-04-01", "gpt-6-luna"),
+    "o1": ("2026-10-23", "gpt-6.2-sol"),
+    "o3": ("2026-12-11", "gpt-6.2-sol"),
+    "o3-mini": ("2026-10-23", "gpt-6.1-terra"),
+    "o4-mini": ("2026-10-23", "gpt-6.1-terra"),
 }
-_STILL_THERE = re.compile(r"^gpt-5\.[4-9]")
-_HOSTED = ("code_interpreter", "file_search")
-_KEY = 60
+#: Hosted tools by their names in the API; `retrieval` is what its first version called file search.
+_HOSTED = {"code_interpreter": "code_interpreter", "file_search": "file_search", "retrieval": "file_search"}
+_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+#: Settings that are numbers, and what they may be.
+_NUMBERS = {"temperature": (0, 2), "top_p": (0, 1)}
+#: What OpenAI itself takes where a number is not set: left out of a file, because models differ in what they accept.
+_USUAL_NUMBER = 1
+#: What a file says, or what says nothing about how an assistant answers.
+_KNOWN = frozenset(
+    {"id", "object", "created_at", "name", "description", "model", "instructions", "tools", "tool_resources"}
+    | {"file_ids", "metadata", "response_format", "reasoning_effort", *_NUMBERS}
+)
+#: Of a file's name; what else it has is its ending, and a number where two are called the same.
+_KEY_LIMIT = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +58,18 @@ class Imported:
     key: str
     text: str
     losses: tuple[str, ...]
+
+
+def read_objects(file: Path) -> list[Mapping[str, Any]]:
+    """The assistant objects that a file holds. Raises BobbinError."""
+    try:
+        # Some programs put a byte order mark in front.
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BobbinError(f"{file} is not UTF-8.") from error
+    except OSError as error:
+        raise BobbinError(f"{file} cannot be read ({(error.strerror or '').lower()}).") from error
+    return assistants_in(text, str(file))
 
 
 def assistants_in(text: str, source: str) -> list[Mapping[str, Any]]:
@@ -52,90 +82,192 @@ def assistants_in(text: str, source: str) -> list[Mapping[str, Any]]:
         found = found["data"]
     objects = found if isinstance(found, list) else [found]
     for place, each in enumerate(objects, 1):
-        if not isinstance(each, Mapping) or not isinstance(each.get("model"), str) or not each["model"].strip():
+        if not isinstance(each, Mapping) or not _words(each.get("model")):
             raise BobbinError(f"{source}: entry {place} is no assistant; an assistant has a model.")
+        if each.get("object") not in (None, "assistant"):
+            raise BobbinError(f"{source}: entry {place} is no assistant; its `object` is something else.")
     if not objects:
         raise BobbinError(f"{source} holds no assistant.")
     return objects
 
 
 def imported(objects: Sequence[Mapping[str, Any]]) -> Iterator[Imported]:
-    """Each object as a file, under a key of its own."""
+    """Each object as a file, under a key of its own. Raises BobbinError for one that no file can hold."""
     taken: set[str] = set()
     for each in objects:
-        key = _free(_slug(_words(each.get("name")) or "assistant"), taken)
+        key = _free(_slug(_words(each.get("name"))), taken)
         taken.add(key)
         yield _imported(key, each)
 
 
+def write_files(made: Sequence[Imported], folder: Path, *, force: bool) -> list[Path]:
+    """Write each into the folder; their files, in the same order. Raises BobbinError, before anything is written
+    where one would overwrite what is there without `force`."""
+    # A key is the same in upper and lower case.
+    there = {path.stem.lower(): path for path in sorted(folder.glob("*.md"))}
+    targets = [there.get(each.key, folder / f"{each.key}.md") for each in made]
+    for target in targets:
+        if not force and (target.exists() or target.is_symlink()):
+            raise BobbinError(f"{target} is there already; --force overwrites, --into names another folder.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for each, target in zip(made, targets, strict=True):
+            target.write_text(each.text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise BobbinError(f"{folder} cannot be written to ({(error.strerror or '').lower()}).") from error
+    return targets
+
+
 def _imported(key: str, old: Mapping[str, Any]) -> Imported:
     losses = list(_losses(old))
-    front: dict[str, Any] = {"name": _words(old.get("name"))[:256] or key}
-    if description := _words(old.get("description"))[:512]:
-        front["description"] = description
-    front["model"] = _model(str(old["model"]).strip())
-    if tools := [name for name in _HOSTED if any(_type(tool) == name for tool in _tools(old))]:
-        front["tools"] = tools
-    front |= {name: value for name, low, high in _NUMBERS if (value := _number(old.get(name), low, high)) is not None}
-    if old.get("reasoning_effort") in ("none", "minimal", "low", "medium", "high", "xhigh", "max"):
-        front["reasoning_effort"] = old["reasoning_effort"]
-    wanted = _format(old.get("response_format"))
-    if wanted is not None:
-        front["response_format"] = wanted
-    instructions = _clean(str(old.get("instructions") or "")).strip()
+    instructions = _clean(old.get("instructions")).strip()
     if not instructions:
         instructions = "You are a helpful assistant."
         losses.append("it had no instructions; a general line stands in their place")
-    header = yaml.safe_dump(front, sort_keys=False, allow_unicode=True, width=100)
-    text = f"---\n{header}---\n{instructions}\n"
+    text = f"---\n{_header(key, old)}---\n{instructions}\n"
     try:
         parse_assistant(key, text, key)
     except AssistantFileError as error:
-        raise BobbinError(f"{front['name']}: cannot be carried over ({error.sentence}).") from error
+        raise BobbinError(f"This assistant cannot be carried over: {error.sentence}") from error
     return Imported(key, text, tuple(losses))
 
 
-#: Settings that are numbers, and what they may be; what is OpenAI's own default is left out.
-_NUMBERS = (("temperature", 0, 2), ("top_p", 0, 1))
+def _header(key: str, old: Mapping[str, Any]) -> str:
+    settings: dict[str, Any] = {
+        "name": _words(old.get("name"))[:256] or key,
+        "description": _words(old.get("description"))[:512],
+        "model": _successor(_words(old["model"]))[0],
+        "tools": list(dict.fromkeys(_HOSTED[_type(tool)] for tool in _tools(old) if _type(tool) in _HOSTED)),
+        **{name: _number(name, old.get(name)) for name in _NUMBERS},
+        "reasoning_effort": _effort(old.get("reasoning_effort")),
+        "response_format": _format(old.get("response_format")),
+    }
+    said = {name: value for name, value in settings.items() if value not in (None, "", [], _USUAL_NUMBER)}
+    return yaml.safe_dump(said, sort_keys=False, allow_unicode=True, width=100)
+
+
+# What is lost
 
 
 def _losses(old: Mapping[str, Any]) -> Iterator[str]:
-    """What an object has that a file cannot say."""
-    model = str(old["model"])
-    if _model(model.strip()) != model.strip():
-        yield f"model {model} is retired; {_model(model.strip())} stands in its place"
+    """What an object has that its file does not say."""
+    model = _words(old["model"])
+    successor, ends = _successor(model)
+    if ends:
+        yield f"model {model} (at OpenAI until {ends}): {successor} stands in its place"
     for tool in _tools(old):
-        if _type(tool) == "function":
-            function = tool.get("function")
-            name = function.get("name") if isinstance(function, Mapping) else None
-            yield f"function {name or 'without a name'}: write it as a Python function (docs/tools.md) and add its name"
-        elif _type(tool) not in _HOSTED:
-            yield f"tool {_type(tool) or 'without a type'} is not known here"
-    resources = old.get("tool_resources")
-    for name, resource in resources.items() if isinstance(resources, Mapping) else ():
-        if resource:
-            yield f"{name}: its files stayed at OpenAI; download them and name them under files"
+        yield from _tool_losses(tool)
+    yield from _file_losses(old)
     if old.get("metadata"):
         yield "metadata is not kept"
-    if old.get("response_format") not in (None, "auto") and _format(old.get("response_format")) is None:
+    for name in ("reasoning_effort", *_NUMBERS):
+        kept = _effort(old.get(name)) if name == "reasoning_effort" else _number(name, old.get(name))
+        if old.get(name) is not None and kept is None:
+            yield f"{name} is nothing that can be used"
+    yield from _format_losses(old.get("response_format"))
+    for name, value in old.items():
+        if name not in _KNOWN and value not in (None, "", [], {}):
+            yield f"{_words(name)[:60]} is not known here"
+
+
+def _tool_losses(tool: Mapping[str, Any]) -> Iterator[str]:
+    kind = _type(tool)
+    if kind == "function":
+        function = tool.get("function")
+        name = _words(function.get("name")) if isinstance(function, Mapping) else ""
+        yield f"function {name or 'without a name'}: write it in Python (docs/tools.md), and add its name to tools"
+    elif kind not in _HOSTED:
+        yield f"tool {_words(kind)[:60] or 'without a type'} is not known here"
+    elif tool.get(kind):
+        yield f"{kind}: its options ({_names(tool[kind])}) are not kept"
+
+
+def _file_losses(old: Mapping[str, Any]) -> Iterator[str]:
+    """Ids of files and stores mean nothing outside of the old API: their files have to be given again."""
+    resources = old.get("tool_resources")
+    resources = resources if isinstance(resources, Mapping) else {}
+    code = _part(resources.get("code_interpreter"), "file_ids")
+    search = _part(resources.get("file_search"), "vector_store_ids")
+    if code:
+        yield f"code_interpreter: its files ({_names(code)}) stayed at OpenAI; people can post them in the thread"
+    if search:
+        yield (
+            f"file_search: its vector stores ({_names(search)}) stayed at OpenAI; put their files beside this one, and "
+            "name them under files"
+        )
+    if old.get("file_ids"):
+        yield (
+            f"files ({_names(old['file_ids'])}) stayed at OpenAI; for file_search, put them beside this one, and name "
+            "them under files"
+        )
+
+
+def _part(resource: Any, name: str) -> Any:
+    return resource.get(name) if isinstance(resource, Mapping) else resource
+
+
+def _format_losses(old: Any) -> Iterator[str]:
+    """`auto` and text are how an assistant answers anyway."""
+    if old in (None, "auto") or _kind(old) == "text":
+        return
+    written = _format(old)
+    if written is None:
         yield "response_format cannot be written here"
+    elif isinstance(written, Mapping):
+        rest = {name for name, value in old["json_schema"].items() if value and name not in ("name", "schema")}
+        if rest:
+            yield f"response_format: {_names(sorted(rest))} of its schema is not kept"
 
 
-def _model(name: str) -> str:
-    if _STILL_THERE.match(name):
-        return name
-    return next((new for old, new in _RETIRED.items() if name == old or name.startswith(f"{old}-")), name)
+def _names(value: Any) -> str:
+    """What a list or an object has, for a line."""
+    parts = list(value) if isinstance(value, list | Mapping) else [value]
+    return ", ".join(_words(each) or "?" for each in parts[:20])[:500] + (", …" if len(parts) > 20 else "")
+
+
+# What is kept
+
+
+def _successor(model: str) -> tuple[str, str | None]:
+    """What stands in a model's place, and when OpenAI switches it off; the model itself, None where it stays."""
+    fitting = [old for old in _RETIRED if model == old or model.startswith(f"{old}-")]
+    if not fitting:
+        return model, None
+    ends, successor = _RETIRED[max(fitting, key=len)]
+    return successor, ends
+
+
+def _kind(old: Any) -> Any:
+    return old.get("type") if isinstance(old, Mapping) else old
 
 
 def _format(old: Any) -> Any:
-    kind = old.get("type") if isinstance(old, Mapping) else old
-    if kind in ("text", "json_object"):
-        return None if kind == "text" else kind
+    """A response format as a file says it. None where it says nothing, or cannot."""
+    if _kind(old) == "json_object":
+        return "json_object"
     schema = old.get("json_schema") if isinstance(old, Mapping) else None
-    if kind != "json_schema" or not isinstance(schema, Mapping) or not isinstance(schema.get("schema"), Mapping):
+    if _kind(old) != "json_schema" or not isinstance(schema, Mapping) or not isinstance(schema.get("schema"), Mapping):
         return None
-    name = str(schema.get("name") or "")
-    return {"name": name, "schema": schema["schema"]} if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) else None
+    written = {"name": str(schema.get("name") or ""), "schema": schema["schema"]}
+    return written if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", written["name"]) and _comes_back(written) else None
+
+
+def _comes_back(value: Any) -> bool:
+    """Whether YAML can hold it: not half a character, nor what is nested beyond all bounds."""
+    try:
+        return bool(yaml.safe_load(yaml.safe_dump(value, allow_unicode=True)) == value)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return False
+
+
+def _effort(value: Any) -> str | None:
+    return value if isinstance(value, str) and value in _EFFORTS else None
+
+
+def _number(name: str, value: Any) -> float | None:
+    low, high = _NUMBERS[name]
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+    return float(value) if fits else None
 
 
 def _tools(old: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -144,13 +276,8 @@ def _tools(old: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _type(tool: Mapping[str, Any]) -> str:
-    return str(tool.get("type") or "")
-
-
-def _number(value: Any, low: float, high: float) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high or value == 1:
-        return None
-    return float(value)
+    kind = tool.get("type")
+    return kind if isinstance(kind, str) else ""
 
 
 def _words(value: Any) -> str:
@@ -158,15 +285,17 @@ def _words(value: Any) -> str:
     return " ".join(_clean(value).split()) if isinstance(value, str) else ""
 
 
-def _clean(text: str) -> str:
-    """Without what YAML and a text file cannot hold."""
-    kept = (each for each in text if each in "\n\t" or unicodedata.category(each) not in ("Cc", "Cs", "Cn", "Co"))
-    return "".join(kept).replace("\ufeff", "").replace("\u2028", "\n").replace("\u2029", "\n").replace("\x85", "\n")
+def _clean(value: Any) -> str:
+    """A text without what a text file cannot hold: halves of characters, and control characters."""
+    if not isinstance(value, str):
+        return ""
+    text = re.sub(r"\r\n?", "\n", value)
+    return "".join(each for each in text if each in "\n\t" or unicodedata.category(each) not in ("Cc", "Cs"))
 
 
 def _slug(name: str) -> str:
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:_KEY].strip("-") or "assistant"
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:_KEY_LIMIT].strip("-") or "assistant"
 
 
 def _free(key: str, taken: set[str]) -> str:

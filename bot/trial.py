@@ -1,19 +1,16 @@
 """`bobbin assistants try`: one question to one assistant, in the terminal, through the configured backend."""
 
 import asyncio
-import shutil
-import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from pathlib import Path
 
 from bot.app import connect_backend
 from bot.engine.answer import MOST_LEGS
-from bot.engine.assistants import check_abilities, load_assistants
+from bot.engine.assistants import load_assistants, problems_of
 from bot.engine.ports import (
     Assistant,
     Backend,
@@ -28,7 +25,6 @@ from bot.engine.ports import (
     Source,
     Sources,
     Task,
-    TaskStatus,
     TextDelta,
     TextDone,
     ThreadKey,
@@ -37,63 +33,22 @@ from bot.engine.ports import (
     ToolOutput,
     ToolScene,
 )
-from bot.errors import BobbinError
+from bot.errors import AssistantFileError, BackendError, BobbinError, RunBroken
 from bot.settings import Settings, environment
-from bot.tools.toolbox import open_toolbox
+from bot.terminal import Terminal
+from bot.tools.toolbox import CombinedToolbox, open_toolbox
 from storage.sqlite import SqliteStorage
 
 _PLACE = ThreadKey("terminal", "terminal", "1.000000")
-
-
-class Terminal:
-    """Where the answer goes: text to one stream, everything else to the other."""
-
-    def __init__(self, say: Callable[[str], object], note: Callable[[str], object]) -> None:
-        self._say = say
-        self._note = note
-        self._shown = ""
-        self._before = ""
-        self.sources: tuple[Source, ...] = ()
-
-    def grow(self, text: str) -> None:
-        self._say(text)
-        self._shown += text
-
-    def settle(self, text: str) -> None:
-        """The text is whole: what was missed of it is shown."""
-        if text.startswith(self._shown):
-            self._say(text[len(self._shown) :])
-        self._shown = text
-
-    def leg(self) -> None:
-        if self._shown:
-            self._say("\n\n")
-        self._shown = ""
-
-    def task(self, task: Task) -> None:
-        if task.status is TaskStatus.IN_PROGRESS:
-            self._note(f"· {task.title} {task.details}".rstrip())
-        elif task.status is TaskStatus.ERROR:
-            self._note(f"· {task.title}: failed {task.output}".rstrip())
-
-    def file(self, file: FileMade) -> None:
-        target = _free(Path(file.name).name)
-        shutil.copyfile(file.path, target)
-        self._note(f"· made {target}")
-
-    def end(self) -> None:
-        self._say("\n")
-        for number, source in enumerate(self.sources, 1):
-            self._say(f"[{number}] {source.title} {source.url or ''}".rstrip() + "\n")
-
-    def note(self, text: str) -> None:
-        self._note(text)
+#: Seconds to end a run at the backend, for whoever pressed Ctrl-C.
+_CANCEL_PATIENCE = 10.0
 
 
 async def attempt(settings: Settings, key: str, question: str, terminal: Terminal) -> None:
     """Ask one question. Raises BobbinError with the sentence that a person in Slack would read."""
-    assistants = load_assistants(settings.bobbin_assistants, settings.bobbin_default_assistant)
-    assistant = assistants.get(key)
+    if not question.strip():
+        raise BobbinError("The question is empty.")
+    assistant = load_assistants(settings.bobbin_assistants, settings.bobbin_default_assistant).get(key)
     async with AsyncExitStack() as stack:
         # Nothing of it is kept.
         storage = await SqliteStorage.open("sqlite:///:memory:")
@@ -102,7 +57,7 @@ async def attempt(settings: Settings, key: str, question: str, terminal: Termina
         stack.push_async_callback(backend.close)
         toolbox = open_toolbox(settings.bobbin_tools, settings.bobbin_mcp, environment(), None)
         stack.push_async_callback(toolbox.close)
-        check_abilities(assistants, backend.name, backend.abilities, toolbox.known(), toolbox.servers())
+        _check(assistant, backend, toolbox)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bobbin-")))
         request = RunRequest(
             run=uuid.uuid4().hex,
@@ -114,77 +69,98 @@ async def attempt(settings: Settings, key: str, question: str, terminal: Termina
             functions=await toolbox.functions(assistant),
             folder=folder,
         )
-        await _carried_out(backend, toolbox, request, terminal)
+        await _Trial(backend, toolbox, request, terminal).carry_out()
 
 
-async def _carried_out(backend: Backend, toolbox: Toolbox, request: RunRequest, terminal: Terminal) -> None:
-    """From wait to wait for tools, until the run has ended; broken off, it is ended at the backend too."""
-    latest = [request]
-    try:
-        while (wanted := await _leg(backend, latest, terminal)) is not None:
-            terminal.leg()
-            outputs = [await _called(toolbox, request.assistant, call, terminal) for call in wanted.calls]
-            latest.append(replace(latest[-1], outputs=tuple(outputs)))
-            _check_legs(latest)
-    except (asyncio.CancelledError, BobbinError):
-        await asyncio.shield(backend.cancel(latest[-1]))
-        raise
+def _check(assistant: Assistant, backend: Backend, toolbox: CombinedToolbox) -> None:
+    """Only of this one: another that cannot be used here is no reason not to try it."""
+    for problem in problems_of(assistant, backend.name, backend.abilities, toolbox.known(), toolbox.servers()):
+        raise AssistantFileError(problem)
 
 
-def _check_legs(latest: Sequence[RunRequest]) -> None:
-    if len(latest) > MOST_LEGS:
+class _Trial:
+    """One run, from wait to wait for tools."""
+
+    def __init__(self, backend: Backend, toolbox: Toolbox, request: RunRequest, terminal: Terminal) -> None:
+        self._backend = backend
+        self._toolbox = toolbox
+        self._request = request
+        self._terminal = terminal
+        self._sources: tuple[Source, ...] = ()
+        self._ended: RunEnded | None = None
+
+    async def carry_out(self) -> None:
+        """Follow the run to its end. Broken off, it is ended at the backend too."""
+        try:
+            await self._legs()
+        except BaseException as error:
+            # A backend that fails has done what it could.
+            if self._ended is None and not isinstance(error, BackendError):
+                await self._cancel()
+            self._terminal.end()
+            raise
+        self._terminal.end(self._sources)
+        ended = self._ended
+        if ended is not None and ended.status is not RunStatus.COMPLETED:
+            raise BobbinError(ended.reason or f"The run ended as {ended.status}.")
+
+    async def _legs(self) -> None:
+        for _ in range(MOST_LEGS):
+            wanted = await self._follow()
+            if wanted is None:
+                return
+            self._terminal.leg()
+            outputs = [await self._output(call) for call in wanted.calls]
+            self._request = replace(self._request, outputs=tuple(outputs))
         raise BobbinError("The assistant went on calling tools without an end.")
 
+    async def _follow(self) -> CallsWanted | None:
+        """The run's events, until it has ended, or to what it waits for."""
+        async with aclosing(self._backend.run(self._request)) as events:
+            async for event in events:
+                if isinstance(event, CallsWanted):
+                    return event
+                self._hear(event)
+        if self._ended is None:
+            raise RunBroken("The answer broke off, and the server does not say why.")
+        return None
 
-async def _leg(backend: Backend, latest: list[RunRequest], terminal: Terminal) -> CallsWanted | None:
-    async with aclosing(backend.run(latest[-1])) as events:
-        async for event in events:
-            if isinstance(event, CallsWanted):
-                return event
-            if isinstance(event, RunStarted):
-                latest[-1] = replace(latest[-1], backend_run=event.backend_run)
-            await _shown(event, terminal)
-    return None
+    def _hear(self, event: RunEvent) -> None:
+        match event:
+            case RunStarted(backend_run):
+                self._request = replace(self._request, backend_run=backend_run)
+            case TextDelta(text):
+                self._terminal.grow(text)
+            case TextDone(text):
+                self._terminal.settle(text)
+            case Task():
+                self._terminal.task(event)
+            case Sources(sources):
+                self._sources = sources
+            case FileMade():
+                self._terminal.file(event)
+            case RunEnded():
+                self._ended = event
 
+    async def _output(self, call: ToolCall) -> ToolOutput:
+        """What a call comes to: made, denied, or no tool of this assistant's."""
+        if call.server is None and call.name not in {each.name for each in self._request.functions}:
+            return ToolOutput(call.id, "There is no such tool. Nothing was done.", failed=True)
+        if self._toolbox.needs_approval(self._request.assistant, call):
+            approved = await self._terminal.approves(call)
+            if not approved:
+                return ToolOutput(call.id, "The person denied this. Nothing was done.", failed=True, approved=False)
+            if call.server is not None:  # the provider makes the call
+                return ToolOutput(call.id, "Approved.", approved=True)
+        self._terminal.note(f"Uses {call.name} {call.arguments}")
+        output = await self._toolbox.call(call, ToolScene(_PLACE, "terminal", "im", self._request.assistant.key))
+        if output.failed:
+            self._terminal.note(f"{call.name}: failed {output.text}")
+        return output
 
-async def _shown(event: RunEvent, terminal: Terminal) -> None:
-    match event:
-        case TextDelta(text):
-            terminal.grow(text)
-        case TextDone(text):
-            terminal.settle(text)
-        case Task():
-            terminal.task(event)
-        case Sources(sources):
-            terminal.sources = sources
-        case FileMade():
-            await asyncio.to_thread(terminal.file, event)
-        case RunEnded(status, reason):
-            terminal.end()
-            if status is not RunStatus.COMPLETED:
-                raise BobbinError(reason or f"The run ended as {status}.")
-
-
-async def _called(toolbox: Toolbox, assistant: Assistant, call: ToolCall, terminal: Terminal) -> ToolOutput:
-    terminal.note(f"· Uses {call.name} {call.arguments}")
-    if toolbox.needs_approval(assistant, call):
-        approved = await asyncio.to_thread(_approved, call)
-        if not approved or call.server is not None:
-            text = "Approved." if approved else "The person denied this. Nothing was done."
-            return ToolOutput(call.id, text, failed=not approved, approved=approved)
-    return await toolbox.call(call, ToolScene(_PLACE, "terminal", "im", assistant.key))
-
-
-def _approved(call: ToolCall) -> bool:
-    if not sys.stdin.isatty():
-        return False
-    sys.stderr.write(f"May I use {call.name} with {call.arguments}? [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
-def _free(name: str) -> Path:
-    path, number = Path(name), 2
-    while path.exists():
-        path, number = Path(f"{Path(name).stem}-{number}{Path(name).suffix}"), number + 1
-    return path
+    async def _cancel(self) -> None:
+        try:
+            async with asyncio.timeout(_CANCEL_PATIENCE):
+                await self._backend.cancel(self._request)
+        except (TimeoutError, BackendError):
+            self._terminal.note("the server was not told that this run is over; it may go on there")

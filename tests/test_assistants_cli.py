@@ -1,7 +1,7 @@
-"""`bobbin assistants`: list, check, import, try."""
+"""`bobbin assistants`: list, check, import. (`try` is in test_trial.py.)"""
 
-import asyncio
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 
 from bot import cli
 from bot.engine.assistant_files import parse_assistant
-from bot.errors import BobbinError
 from bot.old_assistants import assistants_in, imported
-from bot.playground.openai import FunctionCall, LocalOpenAI, Question, ScriptedBrain
 
 _OLD = {
     "id": "asst_1",
@@ -72,6 +70,54 @@ def test_every_mistake_of_every_file_is_told(run: Any, tmp_path: Path) -> None:
     assert "there is no tool clok. Did you mean clock?" in out
 
 
+def test_all_mistakes_of_one_file_are_told_in_its_order(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.md").write_text("---\nname: A\ntemperature: 9\nicon: books\nresponse_format: xml\n---\n")
+    code, out, err = run("check", "mine")
+    assert (code, err) == (1, "")
+    assert [line.split(": ")[0:2] for line in out.splitlines()] == [
+        ["not ok  mine/a.md, line 2", "model"],
+        ["not ok  mine/a.md, line 3", "temperature"],
+        ["not ok  mine/a.md, line 4", "icon"],
+        ["not ok  mine/a.md, line 5", "response_format"],
+        ["not ok  mine/a.md, line 6", "the instructions below the second --- are empty."],
+    ]
+
+
+def test_a_key_twice_and_a_default_that_is_not_there_are_told(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    for name in ("A.md", "a.md"):
+        (tmp_path / "mine" / name).write_text("---\nname: A\nmodel: m\n---\nHi\n")
+    settings = {"BOBBIN_ASSISTANTS": "mine", "BOBBIN_DEFAULT_ASSISTANT": "b"}
+    code, out, _ = run("check", **settings)
+    assert (code, out.splitlines()) == (
+        1,
+        [
+            "ok      mine/A.md",
+            "not ok  mine/a.md: its key is that of mine/A.md too; rename one of them.",
+            "not ok  BOBBIN_DEFAULT_ASSISTANT: there is no file b.md in mine.",
+        ],
+    )
+    code, _, err = run("list", **settings)
+    assert (code, err) == (2, "bobbin: mine/a.md: its key is that of mine/A.md too; rename one of them.\n")
+
+
+def test_servers_are_known_without_a_connection(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.md").write_text("---\nname: A\nmodel: m\nmcp_servers: [trakcer]\n---\nHi\n")
+    (tmp_path / "mcp.json").write_text('{"mcpServers": {"tracker": {"url": "http://127.0.0.1:9/mcp"}}}')
+    code, out, _ = run("check", "mine", BOBBIN_MCP="mcp.json")
+    assert (code, out) == (
+        1,
+        "not ok  mine/a.md: mcp_servers: there is no server trakcer. Did you mean tracker?\n",
+    )
+
+
+def test_a_folder_without_files_is_one_line(run: Any) -> None:
+    code, out, err = run("check", "nowhere")
+    assert (code, out, err) == (2, "", "bobbin: nowhere holds no *.md definition.\n")
+
+
 def test_those_that_ship_are_well(run: Any) -> None:
     assert run("check")[0] == 0
 
@@ -82,7 +128,7 @@ def test_an_old_assistant_becomes_a_file_with_a_report(run: Any, tmp_path: Path)
     assert code == 0
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["math-tutor-2.md", "math-tutor.md"]
     for loss in (
-        "model gpt-4o is retired; gpt-6-luna",
+        "model gpt-4o (at OpenAI until 2027-01-14): gpt-6-luna",
         "function get_weather",
         "code_interpreter: its files",
         "metadata",
@@ -105,6 +151,8 @@ def test_an_old_assistant_becomes_a_file_with_a_report(run: Any, tmp_path: Path)
         ("[]", "holds no assistant"),
         ('[{"x": 1}]', "entry 1 is no assistant"),
         ("7", "no assistant"),
+        ('{"model": "m", "object": "thread"}', "entry 1 is no assistant; its `object` is something else"),
+        ('[{"model": "m"}, {"model": " "}]', "entry 2 is no assistant"),
     ],
 )
 def test_what_is_no_assistant_is_one_line(run: Any, tmp_path: Path, content: str, said: str) -> None:
@@ -124,50 +172,134 @@ _FIELDS = ("name", "description", "instructions", "tools", "tool_resources", "me
            "response_format", "reasoning_effort")  # fmt: skip
 
 
-@given(st.dictionaries(st.sampled_from(_FIELDS), _JSON), st.text(min_size=1, max_size=30))
-def test_whatever_an_object_holds_its_file_can_be_read(fields: dict[str, Any], model: str) -> None:
-    text = json.dumps([fields | {"model": model}])
-    try:
-        made = list(imported(assistants_in(text, "old.json")))
-    except BobbinError:
-        assert not model.strip() or not model.isprintable() or _odd(model)
-        return
-    for each in made:
-        parse_assistant(each.key, each.text, each.key)
+_OBJECTS = st.dictionaries(st.sampled_from(_FIELDS), _JSON)
 
 
-def _odd(model: str) -> bool:
-    return any(not each.isascii() or not each.isprintable() for each in model)
+@given(_OBJECTS, st.text(min_size=1, max_size=30))
+def test_whatever_an_object_holds_its_file_can_be_read(fields: dict[str, Any], more: str) -> None:
+    text = json.dumps([fields | {"model": f"m{more}", "instructions": fields.get("instructions")}])
+    (made,) = imported(assistants_in(text, "old.json"))
+    assert re.fullmatch(r"[a-z0-9-]{1,60}", made.key)
+    assert not any("\n" in loss for loss in made.losses)
+    assistant = parse_assistant(made.key, made.text, made.key)
+    # What is not in the file is in the report.
+    for name in ("temperature", "top_p", "reasoning_effort"):
+        lost = any(loss.startswith(name) for loss in made.losses)
+        value = fields.get(name)
+        usual = name != "reasoning_effort" and type(value) is float and value == 1
+        kept = getattr(assistant, name) is not None or value is None or usual
+        assert lost is not kept
 
 
-def _forecaster(question: Question) -> Any:
-    role, said = question.messages[-1]
-    return f"It is {said[:20]}." if role == "tool" else FunctionCall("clock", "{}")
+@given(st.text(st.characters(exclude_categories=["Cc", "Cs"]) | st.sampled_from("\n\t"), min_size=1))
+def test_instructions_come_over_to_the_letter(instructions: str) -> None:
+    (made,) = imported([{"model": "m", "instructions": f"Say: {instructions}."}])
+    assert parse_assistant("x", made.text, "x").instructions == f"Say: {instructions}."
+    assert not made.losses
 
 
-@pytest.mark.parametrize("backend", ["assistants", "local", "responses"])
-async def test_one_question_is_answered_in_the_terminal(backend: str, tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "a.md").write_text("---\nname: A\nmodel: gpt-6.1-terra\ntools: [clock]\n---\nHi\n")
-    async with LocalOpenAI(brain=ScriptedBrain(_forecaster)) as server:
-        settings = {
-            "OPENAI_API_KEY": "sk-local",
-            "OPENAI_BASE_URL": server.url,
-            "BOBBIN_BACKEND": backend,
-            "BOBBIN_ASSISTANTS": str(tmp_path / "mine"),
-            "BOBBIN_TOOLS": "bot.tools.examples",
-        }
-        words = (sys.executable, "-m", "bot", "assistants", "try")
-        process = await asyncio.create_subprocess_exec(
-            *words, "a", "time?", env=settings, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-        )
-        out, err = await process.communicate()
-        assert process.returncode == 0, err.decode()
-        assert out.decode().startswith("It is ")
-        assert "Uses clock" in err.decode()
-        process = await asyncio.create_subprocess_exec(
-            *words, "nobody", "time?", env=settings, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-        )
-        out, err = await process.communicate()
-    assert process.returncode == 2
-    assert b"There is no assistant `nobody`" in err
+_SCHEMA = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}, "strict": True}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "report"),
+    [
+        ({"response_format": {"type": "text"}, "tool_resources": {"code_interpreter": {"file_ids": []}}}, []),
+        ({"response_format": "auto", "metadata": {}, "tools": [], "temperature": 1.0, "top_p": 1}, []),
+        ({"response_format": {"type": "json_object"}}, []),
+        ({"response_format": _SCHEMA}, ["response_format: strict of its schema is not kept"]),
+        ({"response_format": {"type": "grammar"}}, ["response_format cannot be written here"]),
+        ({"temperature": 7}, ["temperature is nothing that can be used"]),
+        ({"reasoning_effort": "huge"}, ["reasoning_effort is nothing that can be used"]),
+        ({"voice": "alto"}, ["voice is not known here"]),
+        ({"tools": [{"type": "browser"}]}, ["tool browser is not known here"]),
+        ({"tools": [{"type": "function"}]}, ["function without a name: write it in Python"]),
+        (
+            {"tools": [{"type": "file_search", "file_search": {"max_num_results": 3}}]},
+            ["file_search: its options (max_num_results) are not kept"],
+        ),
+        ({"tools": [{"type": "retrieval"}], "file_ids": ["file-1"]}, ["files (file-1) stayed at OpenAI"]),
+        (
+            {"tool_resources": {"file_search": {"vector_store_ids": ["vs_1"]}, "code_interpreter": {"file_ids": [7]}}},
+            ["code_interpreter: its files (?) stayed", "file_search: its vector stores (vs_1) stayed"],
+        ),
+        ({"instructions": " "}, ["it had no instructions"]),
+    ],
+)
+def test_the_report_has_all_that_is_lost_and_nothing_else(fields: dict[str, Any], report: list[str]) -> None:
+    (made,) = imported([{"model": "m", "instructions": "x", **fields}])
+    assert len(made.losses) == len(report), made.losses
+    for loss, beginning in zip(made.losses, report, strict=True):
+        assert loss.startswith(beginning)
+
+
+@pytest.mark.parametrize(
+    ("model", "successor"),
+    [
+        ("gpt-4o-mini-2024-07-18", "gpt-6-luna"),
+        ("gpt-4.1-nano", "gpt-6-luna"),
+        ("gpt-4-0613", "gpt-6.1-terra"),
+        ("o3-mini", "gpt-6.1-terra"),
+        ("o3", "gpt-6.2-sol"),
+        ("gpt-5.4-nano", "gpt-6-luna"),
+        ("gpt-5.4", "gpt-5.4"),
+        ("gpt-5.2", "gpt-5.2"),
+        ("gpt-6-luna", "gpt-6-luna"),
+        ("my-own", "my-own"),
+    ],
+)
+def test_retired_models_are_replaced_and_others_kept(model: str, successor: str) -> None:
+    (made,) = imported([{"model": model, "instructions": "x"}])
+    assert parse_assistant("x", made.text, "x").model == successor
+    assert bool(made.losses) == (model != successor)
+
+
+def test_what_only_its_model_lost_says_until_when() -> None:
+    (made,) = imported([{"model": "gpt-4.1-nano", "instructions": "x"}])
+    assert made.losses == ("model gpt-4.1-nano (at OpenAI until 2026-10-23): gpt-6-luna stands in its place",)
+
+
+def test_a_tool_under_two_names_is_written_once() -> None:
+    (made,) = imported([{"model": "m", "instructions": "x", "tools": [{"type": "retrieval"}, {"type": "file_search"}]}])
+    assert parse_assistant("x", made.text, "x").tools == ("file_search",)
+
+
+def test_a_schema_nested_beyond_all_bounds_is_reported() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(400):
+        deep = {"items": deep}
+    answer = {"type": "json_schema", "json_schema": {"name": "n", "schema": deep}}
+    (made,) = imported([{"model": "m", "instructions": "x", "response_format": answer}])
+    parse_assistant("x", made.text, "x")
+    assert made.losses == ("response_format cannot be written here",)
+
+
+def test_one_object_with_a_byte_order_mark_is_read(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "old.json").write_text(json.dumps(_OLD), encoding="utf-8-sig")
+    code, out, _ = run("import", "old.json", "--into", "new")
+    assert (code, out.splitlines()[0]) == (0, "new/math-tutor.md")
+
+
+def test_a_file_whose_name_differs_only_in_case_is_not_silenced(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    mine = tmp_path / "new" / "Math-Tutor.md"
+    mine.write_text("mine")
+    (tmp_path / "old.json").write_text(json.dumps([_OLD, _OLD | {"name": "Other"}]))
+    code, _, err = run("import", "old.json", "--into", "new")
+    assert (code, mine.read_text()) == (2, "mine")
+    assert "Math-Tutor.md is there already" in err
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["Math-Tutor.md"]
+    assert run("import", "old.json", "--into", "new", "--force")[0] == 0
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["Math-Tutor.md", "other.md"]
+    assert run("check", "new")[0] == 0
+
+
+def test_a_file_that_is_none_and_a_folder_that_is_none_are_one_line(run: Any, tmp_path: Path) -> None:
+    code, _, err = run("import", "absent.json")
+    assert (code, err) == (2, "bobbin: absent.json cannot be read (no such file or directory).\n")
+    (tmp_path / "old.json").write_bytes(b"\xff")
+    code, _, err = run("import", "old.json")
+    assert (code, err) == (2, "bobbin: old.json is not UTF-8.\n")
+    (tmp_path / "old.json").write_text(json.dumps(_OLD))
+    code, _, err = run("import", "old.json", "--into", "old.json")
+    assert (code, err) == (2, "bobbin: old.json cannot be written to (file exists).\n")

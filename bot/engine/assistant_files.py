@@ -3,10 +3,10 @@
 The key is the file's name.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -80,7 +80,8 @@ class _FrontMatter(_Strict):
 
 
 def read_assistant(path: Path) -> Assistant:
-    """The assistant that a file defines, with the files that it names. Raises AssistantFileError."""
+    """The assistant that a file defines, with the files that it names. Raises AssistantFileError, with all mistakes
+    that can be seen at once."""
     try:
         content = path.read_bytes()
         text = content.decode("utf-8")
@@ -90,39 +91,42 @@ def read_assistant(path: Path) -> Assistant:
     except OSError as error:
         raise AssistantFileError(f"{path}: cannot be read ({error.strerror}).") from error
     assistant = parse_assistant(path.stem, text, str(path))
-    return replace(assistant, files=tuple(_beside(path, file) for file in assistant.files))
+    if wrong := [mistake for file in assistant.files for mistake in _wrong_file(path, file)]:
+        raise _refused(wrong)
+    return replace(assistant, files=tuple((path.parent / file).resolve() for file in assistant.files))
 
 
-def _beside(path: Path, file: Path) -> Path:
-    """A file that a definition names: in its folder, or below."""
+def _wrong_file(path: Path, file: Path) -> Iterator[str]:
+    """A definition names files in its folder, or below."""
     folder = path.parent.resolve()
-    found = (folder / file).resolve()
+    try:
+        found = (folder / file).resolve()
+        there = found.is_file()
+    except (OSError, ValueError, RuntimeError):  # a name that no file can have, links in a circle
+        yield f"{path}: files: {str(file)!r} cannot be a file."
+        return
     if not found.is_relative_to(folder):
-        raise AssistantFileError(f"{path}: files: {file} is outside of the folder {path.parent}.")
-    if not found.is_file():
-        raise AssistantFileError(f"{path}: files: there is no file {path.parent / file}.")
-    return found
+        yield f"{path}: files: {file} is outside of the folder {path.parent}."
+    elif not there:
+        yield f"{path}: files: there is no file {path.parent / file}."
 
 
 def parse_assistant(key: str, text: str, source: str) -> Assistant:
-    """An assistant from a definition's text. `source` names it in errors (AssistantFileError, with the line)."""
+    """An assistant from a definition's text. `source` names it in errors: AssistantFileError, with the line of each
+    mistake."""
     header, body = _split(text, source)
     node, values = _parse_yaml(header, source)
+    instructions = body.strip()
+    wrong = list(_wrong_instructions(instructions, text, source))
     try:
         front = _FrontMatter.model_validate(values)
     except ValidationError as error:
-        _refuse(error, node, source)
-    instructions = body.strip()
-    last = len(text.rstrip().splitlines())
-    if not instructions:
-        raise AssistantFileError(f"{source}, line {last}: the instructions below the second --- are empty.")
+        raise _refused([*_wrong_settings(error, node, source), *wrong]) from error
     if front.files and "file_search" not in front.tools:
         line = _line_of(("files",), node)
-        raise AssistantFileError(f"{source}, line {line}: files: they need file_search among the tools.")
-    if len(instructions) > _INSTRUCTIONS_LIMIT:
-        raise AssistantFileError(
-            f"{source}: the instructions have {len(instructions):,} characters; {_INSTRUCTIONS_LIMIT:,} are allowed."
-        )
+        wrong.insert(0, f"{source}, line {line}: files: they need file_search among the tools.")
+    if wrong:
+        raise _refused(wrong)
     return Assistant(
         key=key.lower(),
         name=front.name,
@@ -151,6 +155,20 @@ def parse_assistant(key: str, text: str, source: str) -> Assistant:
     )
 
 
+def _wrong_instructions(instructions: str, text: str, source: str) -> Iterator[str]:
+    if not instructions:
+        last = len(text.rstrip().splitlines())
+        yield f"{source}, line {last}: the instructions below the second --- are empty."
+    if len(instructions) > _INSTRUCTIONS_LIMIT:
+        yield f"{source}: the instructions have {len(instructions):,} characters; {_INSTRUCTIONS_LIMIT:,} are allowed."
+
+
+def _refused(mistakes: Iterable[str]) -> AssistantFileError:
+    # What fits none of several forms is refused once for each of them.
+    first, *more = dict.fromkeys(mistakes)
+    return AssistantFileError(first, tuple(more))
+
+
 def _format_of(value: str | _JsonSchema | None) -> str | Mapping[str, Any] | None:
     return {"name": value.name, "schema": value.schema_} if isinstance(value, _JsonSchema) else value
 
@@ -176,7 +194,7 @@ def _parse_yaml(header: str, source: str) -> tuple[yaml.MappingNode, Any]:
         if not isinstance(node, yaml.MappingNode):
             raise AssistantFileError(f"{source}, line 2: expected settings such as `name: Math tutor`.")
         _check_twice(node, source)
-        return node, loader.construct_document(node)
+        values = loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = _file_line(mark.line) if mark else 2
@@ -186,6 +204,9 @@ def _parse_yaml(header: str, source: str) -> tuple[yaml.MappingNode, Any]:
         raise AssistantFileError(f"{source}: {' '.join(str(error).split())}.") from error
     finally:
         loader.dispose()
+    if not isinstance(values, dict):  # with a tag, such as !!set
+        raise AssistantFileError(f"{source}, line 2: expected settings such as `name: Math tutor`.")
+    return node, values
 
 
 def _check_twice(node: yaml.MappingNode, source: str) -> None:
@@ -194,18 +215,29 @@ def _check_twice(node: yaml.MappingNode, source: str) -> None:
     for key, _ in node.value:
         if str(key.value) in seen:
             raise AssistantFileError(
-                f"{source}, line {_file_line(key.start_mark.line)}: {key.value}: is given a second time."
+                f"{source}, line {_file_line(key.start_mark.line)}: {_one_line(key.value)}: is given a second time."
             )
         seen.add(str(key.value))
 
 
-def _refuse(error: ValidationError, node: yaml.MappingNode, source: str) -> NoReturn:
-    first = error.errors()[0]
-    # Places in a list are counted from 1; the names of a union's members are pydantic's own.
-    names = [str(part + 1) if isinstance(part, int) else part for part in first["loc"] if not str(part).startswith("_")]
-    said = _ADVICE.get(str(first["loc"][0]), first["msg"][:1].lower() + first["msg"][1:])
-    line = _line_of(first["loc"], node)
-    raise AssistantFileError(f"{source}, line {line}: {'.'.join(names)}: {said}.") from error
+def _wrong_settings(error: ValidationError, node: yaml.MappingNode, source: str) -> Iterator[str]:
+    """Each wrong setting, in the order of the file."""
+    found = [(_line_of(each["loc"], node), each["loc"], each["msg"]) for each in error.errors(include_url=False)]
+    for line, location, message in sorted(found, key=lambda each: each[0]):
+        advice = _ADVICE.get(str(location[0]))
+        said = advice or message[:1].lower() + message[1:]
+        yield f"{source}, line {line}: {_name_of(location)}: {said}."
+
+
+def _name_of(location: tuple[int | str, ...]) -> str:
+    """A setting's name. Places in a list are counted from 1; what a union's members are called is pydantic's own."""
+    setting, *below = location
+    inside = [] if setting == "response_format" else below
+    return ".".join([_one_line(setting), *(str(part + 1) if isinstance(part, int) else part for part in inside)])
+
+
+def _one_line(name: object) -> str:
+    return " ".join(str(name).split())
 
 
 def _line_of(location: tuple[int | str, ...], node: yaml.Node) -> int:

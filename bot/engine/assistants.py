@@ -64,12 +64,23 @@ def load_assistants(folder: Path, default: str | None) -> Assistants:
     assistants = [read_assistant(path) for path in sorted(folder.glob("*.md"))]
     if not assistants:
         raise AssistantFileError(f"BOBBIN_ASSISTANTS: {folder} holds no *.md definition; put one there.")
+    for problem in same_keys(assistants):
+        raise AssistantFileError(problem)
     keys = [assistant.key for assistant in assistants]
     chosen = default or ("general" if "general" in keys else keys[0])
     try:
         return Assistants(assistants, chosen)
     except CommandError as error:
         raise AssistantFileError(f"BOBBIN_DEFAULT_ASSISTANT: {error.sentence}") from error
+
+
+def same_keys(assistants: Iterable[Assistant]) -> Iterator[str]:
+    """A line for each assistant whose key is another's: keys are the same in upper and lower case."""
+    known: dict[str, Assistant] = {}
+    for assistant in assistants:
+        first = known.setdefault(assistant.key, assistant)
+        if first is not assistant:
+            yield f"{assistant.source}: its key is that of {first.source} too; rename one of them."
 
 
 def check_abilities(

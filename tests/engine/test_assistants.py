@@ -67,6 +67,22 @@ def test_files_lie_beside_their_assistant(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("---\nname: A\nmodel: m\ntools: [file_search]\nfiles: [../../etc/passwd]\n---\nHi")
     with pytest.raises(AssistantFileError, match="outside of the folder"):
         read_assistant(tmp_path / "a.md")
+    (tmp_path / "away.txt").symlink_to("/etc/passwd")
+    (tmp_path / "a.md").write_text(
+        '---\nname: A\nmodel: m\ntools: [file_search]\nfiles: [away.txt, b.txt, c.txt, "d\\0"]\n---\nHi'
+    )
+    with pytest.raises(AssistantFileError, match=r"away\.txt is outside of the folder") as raised:
+        read_assistant(tmp_path / "a.md")
+    assert len(raised.value.more) == 2
+    assert f"there is no file {tmp_path}/c.txt." in raised.value.more[0]
+    assert "cannot be a file" in raised.value.more[1]
+
+
+def test_two_files_of_one_key_are_refused(tmp_path: Path) -> None:
+    for name in ("A.md", "a.md"):
+        (tmp_path / name).write_text(_GOOD)
+    with pytest.raises(AssistantFileError, match=r"a\.md: its key is that of .*A\.md too"):
+        load_assistants(tmp_path, None)
 
 
 _WANTS = Assistant("w", "W", "x", "m", tools=("web_search", "clok"), mcp_servers=("githab",), source="w.md")
@@ -98,7 +114,9 @@ def test_no_header_raises_anything_else(header: dict[str, Any]) -> None:
         parse_assistant("f", text, "f.md")
 
 
-@given(st.text(max_size=80))
+@given(
+    st.text(max_size=80) | st.sampled_from(["!!set {name, model}", "!!pairs [a: b]", "? [a]\n: b", "<<: 7", "&a [*a]"])
+)
 def test_no_text_raises_anything_else(text: str) -> None:
     with contextlib.suppress(AssistantFileError):
         parse_assistant("f", f"---\n{text}\n---\nHi", "f.md")
@@ -117,6 +135,19 @@ def test_no_text_raises_anything_else(text: str) -> None:
         ("---\nname: x\nmodel: m\nname: y\n---\nHi", "f.md, line 4: name: is given a second time"),
         ("---\nname: x\nmodel: m\nicon: books\n---\nHi", "f.md, line 4: icon: it is an emoji's name"),
         ("---\nname: x\nmodel: m\nfiles: [a.txt]\n---\nHi", "f.md, line 4: files: they need file_search"),
+        ("---\nname: x\nmodel: m\napprovers: [ada]\n---\nHi", "f.md, line 4: approvers.1: they are ids of Slack users"),
+        ("---\nname: x\nmodel: m\nresponse_format: xml\n---\nHi", "f.md, line 4: response_format: it is text, json_"),
+        ("---\nname: x\nmodel: m\nhosted_mcp:\n  - label: a\n    url: x\n---\nHi", "f.md, line 6: hosted_mcp.1.url: "),
+        ("---\nname: x\nmodel: m\ntop_p: 2\n---\nHi", "f.md, line 4: top_p: "),
+        ("---\nname: x\nmodel: m\nreasoning_effort: huge\n---\nHi", "f.md, line 4: reasoning_effort: "),
+        ("---\nname: x\nmodel: m\nmax_output_tokens: 1\n---\nHi", "f.md, line 4: max_output_tokens: "),
+        ("---\nname: x\nmodel: m\ntruncation: some\n---\nHi", "f.md, line 4: truncation: "),
+        ("---\nname: x\nmodel: m\nmoderation: perhaps\n---\nHi", "f.md, line 4: moderation: "),
+        ("---\nname: x\nmodel: m\nfallback_models: n\n---\nHi", "f.md, line 4: fallback_models: "),
+        ('---\nname: x\nmodel: m\n"two\\nlines": 1\n---\nHi', "f.md, line 4: two lines: extra inputs"),
+        ("---\nname: x\nmodel: m\n7: 1\n---\nHi", "f.md, line "),
+        ("---\n!!set {name, model}\n---\nHi", "f.md, line 2: expected settings"),
+        ("---\nname: x\nmodel: m\n---\n" + "x" * 256_001, "f.md: the instructions have 256,001 characters"),
         ("---\nname: x\nmodel: [m\n---\nHi", "f.md, line "),
         ("---\n- name\n---\nHi", "f.md, line 2: expected settings"),
         ("---\nname: x\nmodel: m\n---\n \n", "f.md, line 4: the instructions"),

@@ -1,0 +1,250 @@
+"""`bobbin assistants try`: a real process, at a terminal or without one, against the local assistants server."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.playground.openai import (
+    Brain,
+    CodeInterpreterCall,
+    FileLink,
+    FunctionCall,
+    LocalOpenAI,
+    MadeFile,
+    Piece,
+    Question,
+    ScriptedBrain,
+    UrlCitation,
+    WebSearch,
+)
+
+_PIPE = asyncio.subprocess.PIPE
+
+
+class Place:
+    """A folder with an assistant, and what starts `bobbin assistants try` in it."""
+
+    def __init__(self, folder: Path, backend: str, server: LocalOpenAI | None) -> None:
+        self.folder = folder
+        self.settings = {
+            "OPENAI_API_KEY": "sk-local",
+            "OPENAI_BASE_URL": server.url if server else "http://127.0.0.1:9/v1",
+            "BOBBIN_BACKEND": backend,
+            "BOBBIN_ASSISTANTS": "mine",
+            "BOBBIN_TOOLS": "tests.tools_of_ours",
+            "PYTHONPATH": str(Path.cwd()),
+        }
+
+    def assistant(self, more: str = "", key: str = "a") -> None:
+        (self.folder / "mine").mkdir(exist_ok=True)
+        text = f"---\nname: A\nmodel: gpt-6.1-terra\n{more}---\nHi\n"
+        (self.folder / "mine" / f"{key}.md").write_text(text)
+
+    @contextlib.asynccontextmanager
+    async def trying(self, *words: str, keyboard: int | None = None) -> AsyncIterator[asyncio.subprocess.Process]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "bot", "assistants", "try", *words, cwd=self.folder, env=self.settings,
+            stdin=asyncio.subprocess.DEVNULL if keyboard is None else keyboard, stdout=_PIPE, stderr=_PIPE,
+            # What starts the tests in the background may have them ignore Ctrl-C, which is inherited.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )  # fmt: skip
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+    async def tried(self, *words: str) -> tuple[int, str, str]:
+        async with self.trying(*words) as process:
+            out, err = await asyncio.wait_for(process.communicate(), 30)
+        return process.returncode or 0, out.decode(), err.decode()
+
+
+@contextlib.asynccontextmanager
+async def place(folder: Path, backend: str, brain: Brain) -> AsyncIterator[tuple[Place, LocalOpenAI]]:
+    async with LocalOpenAI(brain=brain) as server:
+        there = Place(folder, backend, server)
+        there.assistant()
+        yield there, server
+
+
+async def read_until(stream: asyncio.StreamReader | None, words: bytes) -> bytes:
+    assert stream is not None
+    return await asyncio.wait_for(stream.readuntil(words), 30)
+
+
+def calling(name: str, **arguments: Any) -> ScriptedBrain:
+    """A model that says that it looks, calls a tool, and says what it was told."""
+
+    async def call() -> AsyncIterator[Piece]:
+        yield "Let me see."
+        yield FunctionCall(name, json.dumps(arguments))
+
+    def answer(question: Question) -> Any:
+        role, said = question.messages[-1]
+        return f"I was told: {said}" if role == "tool" else call()
+
+    return ScriptedBrain(answer)
+
+
+async def test_text_is_written_as_it_comes(tmp_path: Path, backend: str) -> None:
+    gate = asyncio.Event()
+    brain = ScriptedBrain({"why": "Because it is so."}, gate=gate)
+    async with place(tmp_path, backend, brain) as (there, _), there.trying("a", "why") as process:
+        assert await read_until(process.stdout, b"Because") == b"Because"
+        gate.set()
+        out, err = await asyncio.wait_for(process.communicate(), 30)
+    assert (process.returncode, out, err) == (0, b" it is so.\n", b"")
+
+
+async def test_tools_are_called_until_the_answer_is_there(tmp_path: Path, backend: str) -> None:
+    async with place(tmp_path, backend, calling("weather", town="Rome")) as (there, _):
+        there.assistant("tools: [weather]\n")
+        code, out, err = await there.tried("a", "weather?")
+    assert (code, out) == (0, "Let me see.\n\nI was told: sunny in Rome\n")
+    assert "· Uses weather" in err
+
+
+async def test_a_tool_that_the_assistant_has_not_got_is_not_called(tmp_path: Path, backend: str) -> None:
+    async with place(tmp_path, backend, calling("flood")) as (there, _):
+        there.assistant("tools: [weather]\n")
+        code, out, err = await there.tried("a", "weather?")
+    # Some servers refuse such a call themselves.
+    assert "x" * 100 not in out
+    assert "Uses flood" not in err
+    assert code in (0, 2)
+
+
+@pytest.mark.parametrize(("typed", "told"), [(b"y\n", "all deleted"), (b"\n", "denied"), (b"\x04", "denied")])
+async def test_a_call_that_needs_approval_is_asked_for(tmp_path: Path, backend: str, typed: bytes, told: str) -> None:
+    keyboard, terminal = os.openpty()
+    brain = calling("delete_all", what="all")
+    async with place(tmp_path, backend, brain) as (there, _):
+        there.assistant("tools: [delete_all]\n")
+        async with there.trying("a", "delete", keyboard=terminal) as process:
+            asked = await read_until(process.stderr, b"[y/N] ")
+            assert b'May I use delete_all with {"what": "all"}?' in asked
+            os.write(keyboard, typed)
+            out, _ = await asyncio.wait_for(process.communicate(), 30)
+    os.close(keyboard)
+    os.close(terminal)
+    assert process.returncode == 0
+    assert told in out.decode()
+
+
+async def test_without_a_terminal_it_is_refused(tmp_path: Path, backend: str) -> None:
+    async with place(tmp_path, backend, calling("delete_all", what="all")) as (there, _):
+        there.assistant("tools: [delete_all]\n")
+        code, out, err = await there.tried("a", "delete")
+    assert code == 0
+    assert "The person denied this. Nothing was done." in out
+    assert "delete_all needs approval" in err
+
+
+async def test_ctrl_c_ends_the_run_at_the_server(tmp_path: Path, backend: str) -> None:
+    brain = ScriptedBrain({"why": "Because it is so."}, gate=asyncio.Event())
+    async with place(tmp_path, backend, brain) as (there, server):
+        async with there.trying("a", "why") as process:
+            await read_until(process.stdout, b"Because")
+            process.send_signal(signal.SIGINT)
+            _, err = await asyncio.wait_for(process.communicate(), 30)
+        runs: list[Any] = [*server.runs.values(), *server.responses.values()]
+        assert [run.status for run in runs] == ["cancelled"]
+    assert (process.returncode, err) == (130, b"")
+
+
+async def test_ctrl_c_ends_a_question_too(tmp_path: Path, backend: str) -> None:
+    keyboard, terminal = os.openpty()
+    async with place(tmp_path, backend, calling("delete_all", what="all")) as (there, server):
+        there.assistant("tools: [delete_all]\n")
+        async with there.trying("a", "delete", keyboard=terminal) as process:
+            await read_until(process.stderr, b"[y/N] ")
+            process.send_signal(signal.SIGINT)
+            await asyncio.wait_for(process.communicate(), 30)
+        assert [run.status for run in server.runs.values() if run.status != "cancelled"] == []
+    os.close(keyboard)
+    os.close(terminal)
+    assert process.returncode == 130
+
+
+@pytest.mark.parametrize("backend", ["assistants", "responses"])
+async def test_files_are_copied_under_free_names(tmp_path: Path, backend: str) -> None:
+    async def plot() -> AsyncIterator[Piece]:
+        files = (MadeFile("t.csv", b"1,2", "text/csv"), MadeFile(".env", b"BOBBIN_TOOLS=evil", "text/plain"))
+        yield CodeInterpreterCall("plot()", "", files=files)
+        yield "Here: "
+        yield FileLink("t.csv")
+        yield " and "
+        yield FileLink(".env")
+
+    async with place(tmp_path, backend, ScriptedBrain(lambda _: plot())) as (there, _):
+        there.assistant("tools: [code_interpreter]\n")
+        (tmp_path / "t.csv").write_text("mine")
+        code, _, err = await there.tried("a", "plot")
+    assert code == 0, err
+    assert (tmp_path / "t.csv").read_text() == "mine"
+    assert (tmp_path / "t-2.csv").read_bytes() == b"1,2"
+    assert "· made t-2.csv\n" in err
+    assert not (tmp_path / ".env").exists()
+    assert (tmp_path / "env").read_text() == "BOBBIN_TOOLS=evil"
+
+
+async def test_sources_are_listed_below(tmp_path: Path) -> None:
+    async def look_up() -> AsyncIterator[Piece]:
+        yield WebSearch("bobbins")
+        yield "It is wound"
+        yield UrlCitation("https://bobbins.example/", "All of bobbins")
+        yield "."
+
+    async with place(tmp_path, "responses", ScriptedBrain(lambda _: look_up())) as (there, _):
+        there.assistant("tools: [web_search]\n")
+        code, out, err = await there.tried("a", "bobbin?")
+    assert code == 0, err
+    assert out.startswith("It is wound")
+    assert out.endswith("\n[1] All of bobbins https://bobbins.example/\n")
+
+
+async def test_a_model_cannot_steer_the_terminal(tmp_path: Path, backend: str) -> None:
+    brain = ScriptedBrain({"why": "Red \x1b[31mand \x07bell."})
+    async with place(tmp_path, backend, brain) as (there, _):
+        assert await there.tried("a", "why") == (0, "Red [31mand bell.\n", "")
+
+
+async def test_another_assistant_that_cannot_be_used_here_is_not_in_the_way(tmp_path: Path) -> None:
+    async with place(tmp_path, "local", ScriptedBrain({"why": "So."})) as (there, _):
+        there.assistant("tools: [web_search]\n", key="b")
+        assert await there.tried("a", "why") == (0, "So.\n", "")
+        code, out, err = await there.tried("b", "why")
+    assert (code, out) == (2, "")
+    assert "web_search cannot be used with BOBBIN_BACKEND=local" in err
+
+
+async def test_errors_are_their_sentence(tmp_path: Path, backend: str) -> None:
+    there = Place(tmp_path, backend, None)
+    there.assistant()
+    code, out, err = await there.tried("b", "why")
+    assert (code, out) == (2, "")
+    assert err.startswith("bobbin: There is no assistant `b`.")
+    code, out, err = await there.tried("a", " ")
+    assert (code, out, err) == (2, "", "bobbin: The question is empty.\n")
+    there.settings |= {"OPENAI_API_KEY": "", "OPENAI_BASE_URL": ""}
+    code, out, err = await there.tried("a", "why")
+    assert (code, out) == (2, "")
+    assert err.startswith("bobbin: OPENAI_API_KEY is missing")
+
+
+async def test_a_run_that_fails_says_why(tmp_path: Path, backend: str) -> None:
+    async with place(tmp_path, backend, ScriptedBrain({})) as (there, _):
+        code, _, err = await there.tried("a", "why")
+    assert code == 2
+    assert err.startswith("bobbin: ")
+    assert "Traceback" not in err
