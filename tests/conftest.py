@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from bot.app import running
@@ -15,6 +16,12 @@ from bot.manifest import manifest
 from bot.playground.openai import Brain, LocalOpenAI, OfflineBrain, Piece, Question, ScriptedBrain
 from bot.playground.slack import LocalSlack
 from bot.settings import Settings, load_settings
+
+# A first run makes tables of all characters, and machines are slow: no test is about the clock.
+hypothesis.settings.register_profile(
+    "bobbin", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
+)
+hypothesis.settings.load_profile("bobbin")
 
 #: Variables of the machine that must not reach a test.
 _FOREIGN = ("SLACK_", "OPENAI_", "BOBBIN_", "DATABASE_URL", "PORT")
