@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.backends import ABILITIES
-from bot.engine.assistant_files import read_assistant
+from bot.engine.assistant_files import definitions, read_assistant
 from bot.engine.assistants import problems_of, same_keys
 from bot.engine.ports import Assistant
 from bot.errors import AssistantFileError
@@ -25,7 +25,7 @@ def look(settings: Settings, folder: Path | None) -> Iterator[Looked]:
     """Every file of a folder, without asking any server. Raises AssistantFileError where there is none, SettingsError
     where the tools cannot be read."""
     chosen = folder or settings.bobbin_assistants
-    files = sorted(chosen.glob("*.md"))
+    files = definitions(chosen)
     if not files:
         raise AssistantFileError(f"{chosen} holds no *.md definition.")
     toolbox = open_toolbox(settings.bobbin_tools, settings.bobbin_mcp, environment(), None)

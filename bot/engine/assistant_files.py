@@ -3,13 +3,15 @@
 The key is the file's name.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from bot.engine.ports import Assistant, HostedMcp, SuggestedPrompt
 from bot.errors import AssistantFileError
@@ -24,7 +26,7 @@ _INSTRUCTIONS_LIMIT = 256_000
 _ADVICE = {
     "icon": "it is an emoji's name between colons, such as :books:",
     "approvers": "they are ids of Slack users, such as U012AB3CD",
-    "response_format": "it is text, json_object, or a name and a schema",
+    "response_format": "it is text, json_object, or a name and a JSON schema",
 }
 
 
@@ -44,20 +46,37 @@ class _HostedMcp(_Strict):
     approval: bool = True
 
 
+def _json(value: dict[str, Any]) -> dict[str, Any]:
+    """YAML holds more than JSON does: dates, bytes, sets, what contains itself."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise PydanticCustomError("json", "it is not JSON") from error
+    return value
+
+
+def _line(value: str) -> str:
+    """It is told in lines of its own, so it must not break them."""
+    if value.splitlines() != [value] or not value.strip():
+        raise PydanticCustomError("line", "it has to be one line that is not blank")
+    return value
+
+
 class _JsonSchema(_Strict):
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
-    schema_: dict[str, Any] = Field(alias="schema")
+    schema_: Annotated[dict[str, Any], AfterValidator(_json)] = Field(alias="schema")
 
 
-_Name = Annotated[str, Field(min_length=1, max_length=128)]
+_Line = Annotated[str, AfterValidator(_line)]
+_Name = Annotated[_Line, Field(max_length=128)]
 
 
 class _FrontMatter(_Strict):
     """What a file may say above its instructions."""
 
-    name: str = Field(min_length=1, max_length=256)
+    name: _Line = Field(max_length=256)
     description: str = Field(default="", max_length=512)
-    model: str = Field(min_length=1)
+    model: _Line
     tools: list[_Name] = Field(default=[], max_length=100)
     files: list[_Name] = Field(default=[], max_length=1000)
     mcp_servers: list[_Name] = []
@@ -79,6 +98,11 @@ class _FrontMatter(_Strict):
     icon: str | None = Field(default=None, pattern=r"^:[a-z0-9_+'-]+:$")
 
 
+def definitions(folder: Path) -> list[Path]:
+    """The files of a folder that define assistants. What begins with a dot is an editor's or an archive's own."""
+    return [path for path in sorted(folder.glob("*.md")) if not path.name.startswith(".")]
+
+
 def read_assistant(path: Path) -> Assistant:
     """The assistant that a file defines, with the files that it names. Raises AssistantFileError, with all mistakes
     that can be seen at once."""
@@ -93,7 +117,8 @@ def read_assistant(path: Path) -> Assistant:
     assistant = parse_assistant(path.stem, text, str(path))
     if wrong := [mistake for file in assistant.files for mistake in _wrong_file(path, file)]:
         raise _refused(wrong)
-    return replace(assistant, files=tuple((path.parent / file).resolve() for file in assistant.files))
+    # A link stays a link: where a mounted folder is exchanged whole (Kubernetes), its target is not there for long.
+    return replace(assistant, files=tuple(path.parent.resolve() / file for file in assistant.files))
 
 
 def _wrong_file(path: Path, file: Path) -> Iterator[str]:
@@ -199,6 +224,9 @@ def _parse_yaml(header: str, source: str) -> tuple[yaml.MappingNode, Any]:
         mark = error.problem_mark
         line = _file_line(mark.line) if mark else 2
         raise AssistantFileError(f"{source}, line {line}: {error.problem or 'not YAML'}.") from error
+    except (LookupError, AttributeError) as error:
+        # What PyYAML makes of a tag that does not fit its value: !!int "", !!bool maybe, !!timestamp soon.
+        raise AssistantFileError(f"{source}: a value is not what its YAML tag (!!…) says.") from error
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         # A date that is none, a number beyond all bounds.
         raise AssistantFileError(f"{source}: {' '.join(str(error).split())}.") from error

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from bot.engine.assistant_files import HOSTED_TOOLS, read_assistant
+from bot.engine.assistant_files import HOSTED_TOOLS, definitions, read_assistant
 from bot.engine.ports import Ability, Assistant, Scope, Thread
 from bot.errors import AssistantFileError, CommandError
 
@@ -61,7 +61,7 @@ def load_assistants(folder: Path, default: str | None) -> Assistants:
         raise AssistantFileError(
             f"BOBBIN_ASSISTANTS: there is no folder {folder}; point it at a folder of *.md definitions."
         )
-    assistants = [read_assistant(path) for path in sorted(folder.glob("*.md"))]
+    assistants = [read_assistant(path) for path in definitions(folder)]
     if not assistants:
         raise AssistantFileError(f"BOBBIN_ASSISTANTS: {folder} holds no *.md definition; put one there.")
     for problem in same_keys(assistants):

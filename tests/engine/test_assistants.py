@@ -78,6 +78,29 @@ def test_files_lie_beside_their_assistant(tmp_path: Path) -> None:
     assert "cannot be a file" in raised.value.more[1]
 
 
+def test_a_file_that_is_a_link_is_not_pinned_to_its_target_of_today(tmp_path: Path) -> None:
+    """Kubernetes mounts a folder as links into one that it exchanges as a whole."""
+    (tmp_path / "..v1").mkdir()
+    (tmp_path / "..v1" / "b.txt").write_text("x")
+    (tmp_path / "..data").symlink_to("..v1")
+    (tmp_path / "b.txt").symlink_to("..data/b.txt")
+    (tmp_path / "a.md").write_text("---\nname: A\nmodel: m\ntools: [file_search]\nfiles: [b.txt]\n---\nHi")
+    assert read_assistant(tmp_path / "a.md").files == (tmp_path.resolve() / "b.txt",)
+
+
+def test_hidden_files_define_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text(_GOOD)
+    (tmp_path / "._a.md").write_bytes(b"\x00\x05\xff")
+    assert [assistant.key for assistant in load_assistants(tmp_path, None).all()] == ["a"]
+
+
+@pytest.mark.parametrize("value", ["2024-01-01", ".nan", "!!binary aGk=", "!!set {a, b}", "&s [*s]"])
+def test_a_schema_that_is_not_json_is_refused_before_any_run(value: str) -> None:
+    header = f"name: x\nmodel: m\nresponse_format: {{name: a, schema: {{default: {value}}}}}"
+    with pytest.raises(AssistantFileError, match=r"f\.md, line 4: response_format: it is text, json_object, or a name"):
+        parse_assistant("f", f"---\n{header}\n---\nHi", "f.md")
+
+
 def test_two_files_of_one_key_are_refused(tmp_path: Path) -> None:
     for name in ("A.md", "a.md"):
         (tmp_path / name).write_text(_GOOD)
@@ -115,7 +138,13 @@ def test_no_header_raises_anything_else(header: dict[str, Any]) -> None:
 
 
 @given(
-    st.text(max_size=80) | st.sampled_from(["!!set {name, model}", "!!pairs [a: b]", "? [a]\n: b", "<<: 7", "&a [*a]"])
+    st.text(max_size=80)
+    | st.sampled_from(["!!set {name, model}", "!!pairs [a: b]", "? [a]\n: b", "<<: 7", "&a [*a]"])
+    | st.builds(
+        "name: x\nmodel: !!{} {}".format,
+        st.sampled_from(["int", "float", "bool", "null", "timestamp", "binary", "omap", "set", "seq", "map", "str"]),
+        st.sampled_from(['""', "maybe", "0b_", "2024-13-45", ".nan", "[a]", "{a: b}", "é"]),
+    )
 )
 def test_no_text_raises_anything_else(text: str) -> None:
     with contextlib.suppress(AssistantFileError):
@@ -148,6 +177,11 @@ def test_no_text_raises_anything_else(text: str) -> None:
         ("---\nname: x\nmodel: m\n7: 1\n---\nHi", "f.md, line "),
         ("---\n!!set {name, model}\n---\nHi", "f.md, line 2: expected settings"),
         ("---\nname: x\nmodel: m\n---\n" + "x" * 256_001, "f.md: the instructions have 256,001 characters"),
+        ("---\nname: x\nmodel: m\nmoderation: !!bool maybe\n---\nHi", "f.md: a value is not what its YAML tag"),
+        ("---\nname: x\nmodel: m\nmax_output_tokens: !!int ''\n---\nHi", "f.md: a value is not what its YAML tag"),
+        ("---\nname: x\nmodel: m\nicon: !!timestamp soon\n---\nHi", "f.md: a value is not what its YAML tag"),
+        ("---\nname: ' '\nmodel: m\n---\nHi", "f.md, line 2: name: it has to be one line"),
+        ('---\nname: x\nmodel: m\ntools: ["a\\nb"]\n---\nHi', "f.md, line 4: tools.1: it has to be one line"),
         ("---\nname: x\nmodel: [m\n---\nHi", "f.md, line "),
         ("---\n- name\n---\nHi", "f.md, line 2: expected settings"),
         ("---\nname: x\nmodel: m\n---\n \n", "f.md, line 4: the instructions"),
