@@ -159,6 +159,8 @@ class SessionTurns:
         answer = cast("AsyncGenerator[Piece]", self._brain.answer(self._question()))
         async with aclosing(answer) as pieces:
             async for piece in pieces:
+                if required and not isinstance(piece, FunctionCall | McpCall):
+                    break
                 if wanted := self._write(piece):
                     required.append(wanted)
                 await asyncio.sleep(self._options.token_delay)
