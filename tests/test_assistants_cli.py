@@ -145,7 +145,7 @@ def _forecaster(question: Question) -> Any:
     return f"It is {said[:20]}." if role == "tool" else FunctionCall("clock", "{}")
 
 
-@pytest.mark.parametrize("backend", ["assistants", "local", "responses"])
+@pytest.mark.parametrize("backend", ["agents", "assistants", "local", "responses"])
 async def test_one_question_is_answered_in_the_terminal(backend: str, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "a.md").write_text("---\nname: A\nmodel: gpt-6.1-terra\ntools: [clock]\n---\nHi\n")

@@ -263,18 +263,22 @@ class AgentsBackend:
                             yield event
                 await stream.close()
                 stream = None
-                if progress.error is not None:
-                    raise progress.error
-                if looks > _LOOKS:
-                    raise RunBroken("The model server accepted this and did nothing. Please try again.")
                 if not self._over(request, progress):
-                    await asyncio.sleep(self._poll)
+                    await self._pause(progress, looks)
         finally:
             if stream is not None:
                 await stream.close()
         async with aclosing(self._concluded(request, mark, progress)) as events:
             async for event in events:
                 yield event
+
+    async def _pause(self, progress: TurnProgress, looks: int) -> None:
+        """Wait before the next look, unless nothing can come of it: then raises why."""
+        if progress.error is not None:
+            raise progress.error
+        if looks > _LOOKS:
+            raise RunBroken("The model server accepted this and did nothing. Please try again.")
+        await asyncio.sleep(self._poll)
 
     def _over(self, request: RunRequest, progress: TurnProgress) -> bool:
         return progress.ended is not None or bool(_wanted(request, progress))
