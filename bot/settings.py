@@ -25,7 +25,7 @@ _ADVICE = {
     "SLACK_API_URL": "a URL such as https://slack.com/api/",
     "OPENAI_API_KEY": "make one at platform.openai.com/api-keys",
     "OPENAI_BASE_URL": "a URL such as https://api.openai.com/v1",
-    "BOBBIN_BACKEND": "one of: responses, assistants, local",
+    "BOBBIN_BACKEND": "one of: responses, assistants, local, agents",
     "BOBBIN_CONTEXT_TOKENS": "what the model of a local server can read and write at once, from 1000 to 10000000",
     "PORT": "a port number from 1 to 65535",
     "DATABASE_URL": "sqlite:///bobbin.db, or sqlite:////absolute/path/bobbin.db (no other database yet)",
@@ -69,7 +69,7 @@ class Settings(BaseSettings):
     openai_base_url: str | None = Field(default=None, pattern=_URL)
     port: int = Field(default=3000, ge=1, le=65535)
     database_url: str = Field(default="sqlite:///bobbin.db", pattern=r"^sqlite:///.+")
-    bobbin_backend: Literal["responses", "assistants", "local"] = "responses"
+    bobbin_backend: Literal["responses", "assistants", "local", "agents"] = "responses"
     bobbin_context_tokens: int = Field(default=32_000, ge=1_000, le=10_000_000)
     bobbin_assistants: Path = Path("assistants")
     bobbin_default_assistant: str | None = None

@@ -14,7 +14,7 @@ from tests import tools_of_ours
 from tests.conftest import House, bot_messages, text_of
 
 #: Everything here works through every backend.
-_BACKENDS = ["assistants", "local", "responses"]
+_BACKENDS = ["agents", "assistants", "local", "responses"]
 
 _FILE = """---
 name: Handy

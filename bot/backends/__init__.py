@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import openai
 
+from bot.backends.agents import AgentsBackend
 from bot.backends.assistants import AssistantsBackend
 from bot.backends.local import Histories, LocalBackend
 from bot.backends.responses import ResponsesBackend
@@ -12,7 +13,7 @@ from bot.errors import SettingsError
 
 #: What each backend can carry, by its name.
 ABILITIES: Mapping[str, frozenset[Ability]] = {
-    each.name: each.abilities for each in (AssistantsBackend, LocalBackend, ResponsesBackend)
+    each.name: each.abilities for each in (AgentsBackend, AssistantsBackend, LocalBackend, ResponsesBackend)
 }
 #: Seconds to connect, and without a byte of an answer; streams have their own.
 _TIMEOUT = openai.Timeout(30.0, connect=5.0)
@@ -27,19 +28,21 @@ def connect(
     background: bool = False,
     context_tokens: int = 32_000,
 ) -> Backend:
-    """The backend with this name, on one HTTP session. `background` is for Responses, `histories` and
-    `context_tokens` for local servers (see there).
+    """The backend with this name, on one HTTP session. `background` is for Responses, `histories` for
+    local servers and agents, `context_tokens` for local servers (see there).
 
     Raises SettingsError for a name that there is not.
     """
     match name:
+        case AgentsBackend.name:
+            return AgentsBackend(_client(api_key, base_url), histories)
         case AssistantsBackend.name:
             return AssistantsBackend(_client(api_key, base_url))
         case ResponsesBackend.name:
             return ResponsesBackend(_client(api_key, base_url), background=background)
         case LocalBackend.name:
             return LocalBackend(_client(api_key, base_url), histories, context_tokens=context_tokens)
-    names = f"{AssistantsBackend.name}, {ResponsesBackend.name}, {LocalBackend.name}"
+    names = f"{AssistantsBackend.name}, {ResponsesBackend.name}, {LocalBackend.name}, {AgentsBackend.name}"
     raise SettingsError(f"BOBBIN_BACKEND is wrong: there is no {name}; there are {names}.")
 
 

@@ -10,6 +10,8 @@ ASSISTANT_DESCRIPTION = 512
 #: Characters of a message. A request may have 10,485,760 of text (https://platform.openai.com/docs/api-reference/responses);
 #: no model's context holds a million words' worth of one post.
 RESPONSES_MESSAGE = 1_000_000
+#: Characters of a message to an agent, and of what a new session is told of earlier ones: Bobbin's own limit.
+AGENTS_MESSAGE = 200_000
 #: Items in one call (openai/types/conversations/item_create_params.py).
 CONVERSATION_ITEMS = 20
 #: Objects on a page of a list (https://platform.openai.com/docs/api-reference, parameter `limit`).

@@ -5,7 +5,7 @@ from pathlib import Path
 from bot.backends import ABILITIES
 from bot.engine.ports import Ability
 
-_COLUMNS = ("responses", "assistants", "local")
+_COLUMNS = ("responses", "assistants", "local", "agents")
 
 
 def test_the_table_in_the_docs_is_true() -> None:

@@ -180,7 +180,7 @@ def test_a_backend_that_there_is_not() -> None:
     assert "assistants, responses" in caught.value.sentence
 
 
-@pytest.mark.parametrize("name", ["assistants", "local", "responses"])
+@pytest.mark.parametrize("name", ["agents", "assistants", "local", "responses"])
 async def test_backends_by_name(name: str) -> None:
     backend = backends.connect(name, "k", "http://127.0.0.1:1/v1", histories=NoHistories())
     assert backend.name == name

@@ -1,4 +1,4 @@
-"""A local server that speaks OpenAI's Assistants, Responses and Conversations to the real openai package.
+"""A local server that speaks OpenAI's Assistants, Responses, Conversations and Agents to the real openai package.
 
 It is the playground's backend for whoever has no key, and the double that the tests talk to:
 

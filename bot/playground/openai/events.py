@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
+_RUNS = frozenset({"thread.run", "response", "agent.session.turn", "agent.session"})
+"""Whose states events tell."""
+
+
 class Signal:
     """Wakes everybody who waits, each time."""
 
@@ -39,7 +43,7 @@ class Event:
         """Whether it tells how the run ended, or closes the stream."""
         ends = ("completed", "failed", "incomplete", "cancelled", "expired", "requires_action")
         run, _, state = self.name.rpartition(".")
-        return self.name == "done" or (run in {"thread.run", "response"} and state in ends)
+        return self.name == "done" or (run in _RUNS and state in ends)
 
     def encode(self) -> bytes:
         """The event on the wire: https://html.spec.whatwg.org/multipage/server-sent-events.html."""

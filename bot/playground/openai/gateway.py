@@ -29,6 +29,7 @@ PREFIX = "/v1"
 """Where the API starts: the end of every client's base URL."""
 
 _ASSISTANTS = ("/assistants", "/threads")
+_AGENTS = "/agents"
 _UPLOADS = ("/files", "/audio/transcriptions")
 _API_VERSION = "2020-10-01"
 _REQUESTS_KEPT = 10_000
@@ -171,6 +172,12 @@ class Gateway:
             raise bad_request(
                 "You must provide the 'OpenAI-Beta' header to access the Assistants API. Please try again by "
                 "setting the header 'OpenAI-Beta: assistants=v2'.",
+                code="invalid_beta",
+            )
+        if _path(request).startswith(_AGENTS) and "agents=v1" not in request.headers.get("OpenAI-Beta", ""):
+            raise bad_request(
+                "You must provide the 'OpenAI-Beta' header to access the Agents API. Please try again by setting the "
+                "header 'OpenAI-Beta: agents=v1'.",
                 code="invalid_beta",
             )
         is_upload = _path(request) in _UPLOADS

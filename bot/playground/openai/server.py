@@ -1,4 +1,4 @@
-"""The local assistants server: Assistants, Responses, Conversations and models on a loopback port."""
+"""The local assistants server: Assistants, Responses, Conversations, Agents and models on a loopback port."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from aiohttp import web
 
 from bot.playground.openai import limits
+from bot.playground.openai.agents import AgentEndpoints
 from bot.playground.openai.assistants import AssistantEndpoints, ModelEndpoints
 from bot.playground.openai.containers import ContainerEndpoints, expire_idle
 from bot.playground.openai.conversations import ConversationEndpoints
@@ -133,6 +134,7 @@ class LocalOpenAI:
         self._threads = ThreadEndpoints(self._state)
         self._runs = RunEndpoints(self._state, options, brain, self._threads)
         self._responses = ResponseEndpoints(self._state, options, brain)
+        self._agents = AgentEndpoints(self._state, options, brain)
         self._gateway = Gateway(self._state, api_key, assistants_api=assistants_api, before_each=self._settle)
         self._snapshot = None if state_file is None else Snapshot(state_file, self._state.dump)
         self._runner: web.AppRunner | None = None
@@ -168,6 +170,7 @@ class LocalOpenAI:
         self._runner = None
         await self._runs.stop()
         await self._responses.stop()
+        await self._agents.stop()
         await self._own_brain.close()
         self._state.settle()
         if self._snapshot is not None:
@@ -225,6 +228,11 @@ class LocalOpenAI:
         return MappingProxyType(self._state.responses)
 
     @property
+    def agent_sessions(self) -> Mapping[str, Json]:
+        """By id, oldest first."""
+        return MappingProxyType(self._state.agent_sessions)
+
+    @property
     def containers(self) -> Mapping[str, Container]:
         """By id, oldest first."""
         return MappingProxyType(self._state.containers)
@@ -263,6 +271,14 @@ class LocalOpenAI:
     def items(self, conversation_id: str) -> Sequence[Json]:
         """The conversation's items, oldest first."""
         return tuple(self._state.items[conversation_id].values())
+
+    def agent_items(self, session_id: str) -> Sequence[Json]:
+        """The session's items, oldest first."""
+        return tuple(self._state.agent_items[session_id].values())
+
+    def agent_turns(self, session_id: str) -> Sequence[Json]:
+        """The session's turns, oldest first."""
+        return tuple(self._state.agent_turns[session_id].values())
 
     async def wait_for(
         self,
@@ -349,4 +365,5 @@ class LocalOpenAI:
             *MessageEndpoints(state).routes(),
             *ConversationEndpoints(state).routes(),
             *self._responses.routes(),
+            *self._agents.routes(),
         ]

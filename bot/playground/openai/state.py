@@ -87,6 +87,11 @@ class State:
         self.vector_store_files: dict[str, dict[str, VectorStoreFile]] = {}
         """By vector store, then by the file's id, oldest first."""
         self.file_batches: dict[str, FileBatch] = {}
+        self.agent_sessions: dict[str, Json] = {}
+        self.agent_turns: dict[str, dict[str, Json]] = {}
+        self.agent_items: dict[str, dict[str, Json]] = {}
+        self.artifacts: dict[str, dict[str, Json]] = {}
+        """By session, then by id, oldest first, as the two before."""
         self.recordings: list[Upload] = []
         """What was sent to be transcribed; it is not kept over a restart."""
         self.locked: set[str] = set()
@@ -130,6 +135,10 @@ class State:
             "vector_stores": _rows(self.vector_stores),
             "vector_store_files": [row for each in self.vector_store_files.values() for row in _rows(each)],
             "file_batches": _rows(self.file_batches),
+            "agent_sessions": list(self.agent_sessions.values()),
+            "agent_turns": {key: list(turns.values()) for key, turns in self.agent_turns.items()},
+            "agent_items": {key: list(items.values()) for key, items in self.agent_items.items()},
+            "artifacts": {key: list(artifacts.values()) for key, artifacts in self.artifacts.items()},
         }
 
     def restore(self, saved: Json) -> None:
@@ -157,6 +166,13 @@ class State:
         for row in saved.get("vector_store_files", ()):
             self.vector_store_files[row["vector_store_id"]][row["id"]] = VectorStoreFile(**row)
         self.file_batches = {row["id"]: FileBatch(**row) for row in saved.get("file_batches", ())}
+        self.agent_sessions = {row["id"]: _settled_session(row) for row in saved.get("agent_sessions", ())}
+        self.agent_turns = {
+            key: {row["id"]: _settled_turn(row, self.now) for row in rows}
+            for key, rows in saved.get("agent_turns", {}).items()
+        }
+        self.agent_items = _by_id(saved.get("agent_items", {}))
+        self.artifacts = _by_id(saved.get("artifacts", {}))
         self.locked = set()
 
     def settle(self) -> None:
@@ -170,6 +186,20 @@ _RESTARTED: dict[str, Any] = {"code": "server_error", "message": "The server was
 
 def _rows(objects: Mapping[str, Record]) -> list[Json]:
     return [each.row() for each in objects.values()]
+
+
+def _by_id(rows: Mapping[str, list[Json]]) -> dict[str, dict[str, Json]]:
+    return {key: {row["id"]: row for row in each} for key, each in rows.items()}
+
+
+def _settled_session(session: Json) -> Json:
+    return {**session, "status": "idle", "required_actions": []}
+
+
+def _settled_turn(turn: Json, now: int) -> Json:
+    if turn["status"] not in {"queued", "in_progress", "waiting"}:
+        return turn
+    return {**turn, "status": "failed", "error": _RESTARTED, "completed_at": now}
 
 
 def _settled(run: Run, now: int) -> Run:
