@@ -96,7 +96,8 @@ def bot_messages(slack: LocalSlack, channel: str, thread: str) -> list[dict[str,
 
 
 def text_of(message: dict[str, Any]) -> str:
-    return str(message.get("markdown_text") or message.get("text") or "")
+    blocks = [str(block["text"]) for block in message.get("blocks") or [] if block["type"] == "markdown"]
+    return str(message.get("markdown_text") or "\n".join(blocks) or message.get("text") or "")
 
 
 @pytest.fixture

@@ -207,7 +207,8 @@ async def test_where_slack_has_no_stop_of_its_own_an_answer_carries_a_button(hou
         said = await house.answers(ts, 2)
     assert said == ["One two three four", "Stopped."]
     [message, _] = bot_messages(house.slack, general, ts)
-    assert not message.get("blocks")  # nothing to press under what has ended
+    # Nothing to press under what has ended: Slack keeps the blocks that a message has where it is given none.
+    assert message["blocks"] == [{"type": "markdown", "text": "One two three four"}]
 
 
 async def test_an_answer_whose_stream_slack_has_ended_is_whole(house: House) -> None:
@@ -264,6 +265,29 @@ async def test_a_thread_that_it_is_called_into_is_read_first(house: House) -> No
         await house.ask("when?", thread=root)
         [answer] = await house.answers(root)
     assert answer == "Ada Lovelace: The launch is on Friday. / Grace Hopper: At noon. / Ada Lovelace: when?"
+
+
+@pytest.mark.parametrize("backend", ["responses"])
+async def test_the_latest_posts_of_a_long_thread_are_read(house: House) -> None:
+    house.brain(echo)
+    general = house.slack.channels["general"].id
+    root = await house.slack.post("ada", general, "The beginning.")
+    for number in range(1_010):
+        await house.slack.post("grace", general, f"Number {number}.", thread_ts=root)
+    async with house.bobbin():
+        await house.ask("which was the last?", thread=root)
+        await house.answers(root)
+    heard = [text for _, text in house.heard()]
+    assert heard[-2:] == ["Grace Hopper: Number 1009.", "Ada Lovelace: which was the last?"]
+
+
+async def test_a_forwarded_message_is_read_with_the_question(house: House) -> None:
+    house.brain(echo)
+    shared = {"is_share": True, "author_name": "Grace", "text": "2 + 2", "fallback": "2 + 2"}
+    async with house.bobbin():
+        ts = await house.slack.post("ada", house.slack.dm("ada"), "What is this?", attachments=[shared])
+        answers = await house.answers(ts, channel=house.slack.dm("ada"))
+    assert answers == ["You said: What is this?\n\n> Grace: 2 + 2"]
 
 
 async def test_stopping_and_starting_again_keeps_the_conversation(house: House) -> None:

@@ -11,6 +11,7 @@ from bot.errors import CommandError
 from bot.listeners.afterwards import Afterwards
 from bot.listeners.commands import now
 from bot.listeners.pickers import CHOOSE, RESET, assistant_picker
+from bot.listeners.posts import channel_of, team_of
 from bot.render.notices import escape
 
 #: Message shortcuts (manifest.yml names them too).
@@ -53,7 +54,7 @@ def register(app: AsyncApp, words: Commands, afterwards: Afterwards) -> None:
 
 def _place(body: dict[str, Any], thread: ThreadKey | None = None) -> Place:
     """Where somebody clicked; a picker for one thread carries its ts in the block's id."""
-    team, channel = _team(body), str(body["channel"]["id"])
+    team, channel = team_of(body), channel_of(body)
     if thread is None and body.get("actions"):
         kind, _, ts = str(body["actions"][0].get("block_id") or "").partition(":")
         thread = ThreadKey(team, channel, ts) if kind == "thread" else None
@@ -63,9 +64,4 @@ def _place(body: dict[str, Any], thread: ThreadKey | None = None) -> Place:
 def _thread(body: dict[str, Any]) -> ThreadKey:
     """The thread of the message that a shortcut was used on."""
     message = body["message"]
-    return ThreadKey(_team(body), str(body["channel"]["id"]), message.get("thread_ts") or message["ts"])
-
-
-def _team(body: dict[str, Any]) -> str:
-    """The workspace; an app that is installed for a whole organisation gets none under `team`."""
-    return str((body.get("team") or {}).get("id") or body["user"].get("team_id") or "")
+    return ThreadKey(team_of(body), channel_of(body), message.get("thread_ts") or message["ts"])

@@ -6,6 +6,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
 
 from bot.engine.intake import Intake
 from bot.listeners.afterwards import Afterwards
+from bot.listeners.posts import channel_of
 from bot.render.messages import STOP
 from bot.render.notices import APPROVE, DENY, RETRY, SlackNotices
 
@@ -15,8 +16,8 @@ def register(app: AsyncApp, intake: Intake, notices: SlackNotices, afterwards: A
         again = await intake.retry(_value(body))
         await ack()
         if again:
-            channel, ts, person = body["channel"]["id"], body["message"]["ts"], body["user"]["id"]
-            afterwards(notices.retried(str(channel), str(ts), str(person)))
+            ts, person = body["message"]["ts"], body["user"]["id"]
+            afterwards(notices.retried(channel_of(body), str(ts), str(person)))
         else:
             afterwards(respond(text="That was tried again already.", replace_original=False))
 

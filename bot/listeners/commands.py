@@ -9,6 +9,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from bot.engine.commands import Commands, Place
 from bot.errors import BobbinError
 from bot.listeners.pickers import Blocks, assistant_picker, thread_picker
+from bot.listeners.posts import team_of
 from bot.render.notices import escape
 from storage.base import StorageError
 
@@ -29,7 +30,7 @@ def place_of(body: dict[str, Any]) -> Place:
     """Where a slash command was typed."""
     channel = str(body["channel_id"])
     surface = "im" if channel.startswith("D") else "channel"
-    return Place(str(body["team_id"]), channel, str(body["user_id"]), surface)
+    return Place(team_of(body), channel, str(body["user_id"]), surface)
 
 
 def now() -> str:

@@ -21,8 +21,10 @@ def register(app: AsyncApp, intake: Intake, bot_user: str) -> None:
         if arrival := arrival_from(body, bot_user):
             await intake.receive(arrival)
 
-    async def edited(body: dict[str, Any]) -> None:
-        if edit := edit_from(body, bot_user):
+    async def changed(body: dict[str, Any]) -> None:
+        if gone := deletion_from(body):
+            await intake.deleted(gone.team, gone.channel, gone.ts)
+        elif edit := edit_from(body, bot_user):
             await intake.edited(edit.team, edit.channel, edit.ts, edit.text, edit.edited_ts)
 
     async def deleted(body: dict[str, Any]) -> None:
@@ -34,7 +36,7 @@ def register(app: AsyncApp, intake: Intake, bot_user: str) -> None:
             intake.stop(thread)
 
     # Bolt runs the first listener that matches: the particular ones come first.
-    app.event({"type": "message", "subtype": "message_changed"})(edited)
+    app.event({"type": "message", "subtype": "message_changed"})(changed)
     app.event({"type": "message", "subtype": "message_deleted"})(deleted)
     app.event("message")(receive)
     app.event("app_mention")(receive)

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.engine.ports import Arrival, Post, PostFile, PostKind, ThreadKey
-from bot.listeners.entities import LEADING_MENTION, mention_of, without_leading_mention
+from bot.listeners.entities import LEADING_MENTION, mention_of
+from bot.listeners.quotes import shared_in, written_in
 
 #: Subtypes of what a person wrote; all others (joins, topics, bots) are not for Bobbin.
 _WRITTEN = frozenset({None, "file_share", "thread_broadcast", "me_message"})
+#: What Slack leaves of a deleted message that has replies; no `message_deleted` tells of it.
+TOMBSTONE = "tombstone"
 #: Slack's own helper posts as a user.
 _SLACKBOT = "USLACKBOT"
 _SURFACE_OF_ID = {"D": "im", "G": "group"}
@@ -58,13 +61,13 @@ def arrival_from(body: Payload, bot_user: str) -> Arrival | None:
     raw = str(event.get("text") or "")
     mentioned = event.get("type") == "app_mention" or bool(mention_of(bot_user).search(raw))
     surface = _surface(event)
-    team = _team(body)
+    team = team_of(body)
     post = Post(
         thread=ThreadKey(team, channel, event.get("thread_ts") or ts),
         ts=ts,
         author=author,
-        author_team=event.get("user_team") or event.get("source_team") or event.get("team") or team,
-        text=without_leading_mention(raw, bot_user),
+        author_team=_author_team(event) or team,
+        text=written_in(event, bot_user),
         kind=PostKind.ASK,
         surface=surface,
         event_id=str(body.get("event_id") or ""),
@@ -80,7 +83,8 @@ def arrival_from(body: Payload, bot_user: str) -> Arrival | None:
 
 
 def edit_from(body: Payload, bot_user: str) -> Edit | None:
-    """A `message_changed` that changes what a person wrote; None for unfurls and for what lacks its ids."""
+    """A `message_changed` that changes what a person wrote; None for unfurls and for what lacks its ids. Only the
+    author's words can be edited: what is shared or attached stays."""
     event = body.get("event") or {}
     message, previous = event.get("message") or {}, event.get("previous_message") or {}
     if not (message.get("ts") and event.get("channel") and message.get("edited")):
@@ -88,17 +92,21 @@ def edit_from(body: Payload, bot_user: str) -> Edit | None:
     if message.get("text") == previous.get("text"):
         return None
     edited_ts = str(message["edited"].get("ts") or event.get("event_ts") or "")
-    text = without_leading_mention(str(message.get("text") or ""), _bot_user(body, bot_user))
-    return Edit(_team(body), event["channel"], message["ts"], text, edited_ts)
+    text = written_in(message, _bot_user(body, bot_user))
+    return Edit(team_of(body), event["channel"], message["ts"], text, edited_ts)
 
 
 def deletion_from(body: Payload) -> Deletion | None:
-    """A `message_deleted`; None where it lacks its ids."""
+    """A `message_deleted`, or the `message_changed` that leaves a tombstone; None for others, and where it lacks its
+    ids."""
     event = body.get("event") or {}
-    ts = event.get("deleted_ts") or (event.get("previous_message") or {}).get("ts")
+    message, previous = event.get("message") or {}, event.get("previous_message") or {}
+    if event.get("subtype") == "message_changed" and message.get("subtype") != TOMBSTONE:
+        return None
+    ts = event.get("deleted_ts") or previous.get("ts") or message.get("ts")
     if not (ts and event.get("channel")):
         return None
-    return Deletion(_team(body), event["channel"], ts)
+    return Deletion(team_of(body), event["channel"], ts)
 
 
 def stopped_thread(body: Payload) -> ThreadKey | None:
@@ -106,13 +114,39 @@ def stopped_thread(body: Payload) -> ThreadKey | None:
     event = body.get("event") or {}
     if not (event.get("channel") and event.get("thread_ts")):
         return None
-    return ThreadKey(_team(body), event["channel"], event["thread_ts"])
+    return ThreadKey(team_of(body), event["channel"], event["thread_ts"])
 
 
-def _team(body: Payload) -> str:
-    """The workspace that Bobbin is installed in; for a Slack Connect channel that is not always the author's."""
-    authorizations = body.get("authorizations") or [{}]
-    return str(authorizations[0].get("team_id") or body.get("team_id") or (body.get("event") or {}).get("team") or "")
+def team_of(body: Payload) -> str:
+    """The workspace of any payload, the same for a post, a command and a click: the one that Bobbin is installed in,
+    which in a Slack Connect channel is not always the author's. An installation for a whole organisation may name
+    none; its payloads name the organisation."""
+    installed: Payload = next(iter(body.get("authorizations") or ()), {})
+    team, event, user = body.get("team") or {}, body.get("event") or {}, body.get("user") or {}
+    return str(
+        installed.get("team_id")
+        or body.get("team_id")
+        or body.get("context_team_id")
+        or team.get("id")
+        or event.get("team")
+        or installed.get("enterprise_id")
+        or body.get("enterprise_id")
+        or (body.get("enterprise") or {}).get("id")
+        or user.get("team_id")
+        or ""
+    )
+
+
+def channel_of(body: Payload) -> str:
+    """Where somebody clicked. A click under an ephemeral message may name its channel in `container` alone
+    (https://docs.slack.dev/reference/interaction-payloads/block_actions-payload)."""
+    return str((body.get("channel") or {}).get("id") or (body.get("container") or {}).get("channel_id") or "")
+
+
+def _author_team(event: Payload) -> str | None:
+    """The author's workspace. In an organisation `user_team` may be its id, which is no workspace's."""
+    teams = (event.get(name) for name in ("user_team", "source_team", "team"))
+    return next((str(team) for team in teams if team and not str(team).startswith("E")), None)
 
 
 def _bot_user(body: Payload, bot_user: str) -> str:
@@ -129,9 +163,10 @@ def _surface(event: Payload) -> str:
 
 
 def files_from(event: Payload) -> tuple[PostFile, ...]:
-    """The files of a message; whatever else stands there is left out."""
-    files = event.get("files")
-    return tuple(file_from(file) for file in files if isinstance(file, Mapping)) if isinstance(files, list) else ()
+    """The files of a message and of those that it shares; whatever else stands there is left out."""
+    lists = [message.get("files") for message in (event, *shared_in(event))]
+    files = [file for each in lists if isinstance(each, list) for file in each if isinstance(file, Mapping)]
+    return tuple(map(file_from, files))
 
 
 def file_from(file: Payload) -> PostFile:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import structlog
@@ -10,7 +10,8 @@ import structlog
 from bot.engine.ports import Message, Said, ThreadKey
 from bot.errors import SlackRefused
 from bot.listeners import entities
-from bot.listeners.posts import files_from
+from bot.listeners.posts import TOMBSTONE, files_from
+from bot.listeners.quotes import written_in
 from bot.render.governor import Governor
 from bot.render.notices import NOTICE
 
@@ -21,8 +22,9 @@ _NAME_LIFETIME, _NAMES = 3600.0, 10_000
 #: Seconds that a run waits for Slack's history. An app outside the Marketplace may be allowed one call a minute
 #: (https://docs.slack.dev/apis/web-api/rate-limits), and an answer without history beats none.
 _HISTORY_PATIENCE = 10.0
-#: Messages in a call, calls at most, and how many of the latest are used.
-_HISTORY_PAGE, _HISTORY_PAGES, _HISTORY_LIMIT = 200, 5, 100
+#: Messages in a call, calls at most, and how many of the latest are used
+#: (https://docs.slack.dev/reference/methods/conversations.replies).
+_HISTORY_PAGE, _HISTORY_PAGES, _HISTORY_LIMIT = 999, 10, 100
 
 
 class SlackWorkspace:
@@ -45,17 +47,20 @@ class SlackWorkspace:
         return await entities.readable(text, self.person, self.channel)
 
     async def history(self, key: ThreadKey, *, after: str | None, before: str) -> Sequence[Said]:
+        said: list[dict[str, Any]] = []
         try:
             async with asyncio.timeout(_HISTORY_PATIENCE):
-                said = await self._replies(key, after, before)
+                async for page in self._replies(key, after, before):
+                    said += page
         except (SlackRefused, TimeoutError) as error:
-            _log.info("history-unreadable", channel=key.channel, thread=key.ts, error=repr(error))
-            return ()
+            # What was read until then is better than nothing.
+            _log.info("history-unreadable", channel=key.channel, thread=key.ts, read=len(said), error=repr(error))
         in_dm = key.channel.startswith("D")
         messages = [await self._said(message, in_dm=in_dm) for message in said[-_HISTORY_LIMIT:]]
         return [each for each in messages if each.message.text or each.files]
 
-    async def _replies(self, key: ThreadKey, after: str | None, before: str) -> list[dict[str, Any]]:
+    async def _replies(self, key: ThreadKey, after: str | None, before: str) -> AsyncIterator[Sequence[dict[str, Any]]]:
+        """A thread's messages, oldest first, as Slack pages them: its latest ones come last of all."""
         arguments = {
             "channel": key.channel,
             "ts": key.ts,
@@ -64,24 +69,22 @@ class SlackWorkspace:
             "limit": _HISTORY_PAGE,
             "include_all_metadata": True,
         }
-        said: list[dict[str, Any]] = []
         for _ in range(_HISTORY_PAGES):
             page = await self._governor.call("conversations.replies", arguments, reads=True)
-            said += page.get("messages") or []
+            # Slack gives a thread's root along with any range; `after` and `before` are exclusive for us.
+            between = (each for each in page.get("messages") or [] if (after or "") < str(each.get("ts", "")) < before)
+            yield [message for message in between if _is_said(message)]
             cursor = (page.get("response_metadata") or {}).get("next_cursor")
             if not cursor:
-                break
+                return
             arguments["cursor"] = cursor
-        # Slack gives a thread's root along with any range; `after` and `before` are exclusive for us.
-        between = (message for message in said if (after or "") < str(message.get("ts", "")) < before)
-        return [message for message in between if (message.get("metadata") or {}).get("event_type") != NOTICE]
 
     async def _said(self, said: dict[str, Any], *, in_dm: bool) -> Said:
         mine = said.get("user") == self._bot_user
         return Said(await self._message(said, in_dm=in_dm), () if mine else files_from(said))
 
     async def _message(self, said: dict[str, Any], *, in_dm: bool) -> Message:
-        text = await self.readable(entities.without_leading_mention(str(said.get("text") or ""), self._bot_user))
+        text = await self.readable(written_in(said, self._bot_user))
         ts, author = str(said["ts"]), str(said.get("user") or "")
         if author == self._bot_user:
             return Message(ts, "assistant", text)
@@ -114,3 +117,8 @@ class SlackWorkspace:
         response = await self._governor.call("conversations.info", {"channel": channel}, reads=True)
         name = response["channel"].get("name")
         return f"#{name}" if name else channel
+
+
+def _is_said(message: dict[str, Any]) -> bool:
+    """Not what Slack leaves of a deleted message, nor Bobbin's own lines."""
+    return message.get("subtype") != TOMBSTONE and (message.get("metadata") or {}).get("event_type") != NOTICE

@@ -11,7 +11,7 @@ import structlog
 from bot.engine.ports import ReplyTarget, Task, TaskStatus
 from bot.errors import SlackRefused, StoppedByUser
 from bot.render.governor import Governor, Urgency
-from bot.render.limits import STREAM_LIFETIME, TASK_TEXT
+from bot.render.limits import STREAM_LIFETIME, TASK_TEXT, TEXT
 from bot.render.markdown import harmless
 from bot.render.notices import plain
 
@@ -34,8 +34,6 @@ _GONE = ("message_not_found", "cant_update_message", "edit_window_closed")
 #: The action of the Stop button under an answer that is posted; Slack has its own under one that is streamed. Its
 #: value is the run's id.
 STOP = "stop_run"
-#: Characters of the plain text that goes with blocks, for notifications.
-_NOTIFICATION = 300
 #: Where there are no task cards: a sign for each status, and how many tasks are told.
 _SIGNS = {
     TaskStatus.IN_PROGRESS: ":hourglass_flowing_sand:",
@@ -241,7 +239,7 @@ class PostedMessage:
             await self._post(whole, growing=False)
         elif self._growing or whole != self._written:
             with contextlib.suppress(MessageOverError):
-                await self._update(self._final(whole), turn_taken=False)
+                await self._update(self._blocks(whole, []), turn_taken=False)
         self._written = whole
 
     def seconds_left(self) -> tuple[float, float]:
@@ -256,7 +254,7 @@ class PostedMessage:
             raise MessageOverError from refusal
 
     async def _post(self, whole: str, *, growing: bool) -> None:
-        await self._send(self._content(whole) if growing else self._final(whole), growing=growing)
+        await self._send(self._content(whole) if growing else {"markdown_text": whole}, growing=growing)
 
     async def _send(self, content: dict[str, Any], *, growing: bool) -> None:
         arguments = {
@@ -281,13 +279,9 @@ class PostedMessage:
         }
         return self._blocks(whole, [{"type": "actions", "elements": [button]}])
 
-    def _final(self, whole: str) -> dict[str, Any]:
-        return self._blocks(whole, []) if self._tasks else {"markdown_text": whole}
-
     def _blocks(self, whole: str, below: list[dict[str, Any]]) -> dict[str, Any]:
         above = [_context(list(self._tasks.values()))] if self._tasks else []
-        text = [{"type": "markdown", "text": whole}] if whole.strip() else []
-        return {"text": whole[:_NOTIFICATION].strip() or "…", "blocks": [*above, *text, *below]}
+        return _in_blocks(whole, above, below)
 
 
 class ResumedMessage:
@@ -321,7 +315,9 @@ class ResumedMessage:
         if not whole.strip() or (not complete and len(whole) < await self._shown()):
             return
         try:
-            await update(self._governor, self._target, self._ts, whole)
+            # What was posted has blocks, and keeps them unless it is given others.
+            content = {"markdown_text": whole} if self._stream else _in_blocks(whole)
+            await _update(self._governor, self._target, self._ts, content, turn_taken=False)
         except SlackRefused as refusal:
             if refusal.code not in _GONE:
                 raise
@@ -339,7 +335,29 @@ class ResumedMessage:
         except SlackRefused as error:
             _log.info("message-unreadable", code=error.code, channel=thread.channel, ts=ts)
             return math.inf
-        return sum(len(str(each.get("text") or "")) for each in page.get("messages") or [] if each.get("ts") == ts)
+        found = [each for each in page.get("messages") or [] if each.get("ts") == ts]
+        return sum(max(len(str(each.get("text") or "")), _letters(each.get("blocks"))) for each in found)
+
+
+def _in_blocks(
+    whole: str, above: Sequence[dict[str, Any]] = (), below: Sequence[dict[str, Any]] = ()
+) -> dict[str, Any]:
+    """A text with blocks around it. `chat.update` leaves the blocks that a message has where it is given none
+    (https://docs.slack.dev/reference/methods/chat.update)."""
+    text = [{"type": "markdown", "text": whole}] if whole.strip() else []
+    return {"text": whole[:TEXT].strip() or "…", "blocks": [*above, *text, *below]}
+
+
+def _letters(blocks: Any) -> int:
+    """The characters of all texts in blocks, in whatever form Slack keeps them."""
+    if isinstance(blocks, list):
+        return sum(map(_letters, blocks))
+    if isinstance(blocks, dict):
+        return sum(
+            len(value) if name == "text" and isinstance(value, str) else _letters(value)
+            for name, value in blocks.items()
+        )
+    return 0
 
 
 def _chunk(task: Task) -> dict[str, Any]:

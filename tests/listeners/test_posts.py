@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.engine.ports import PostFile, ThreadKey
-from bot.listeners.posts import arrival_from, deletion_from, edit_from, plain_name, stopped_thread
+from bot.listeners.posts import arrival_from, channel_of, deletion_from, edit_from, plain_name, stopped_thread, team_of
 
 _BOT = "U0BOT"
 
@@ -183,6 +183,59 @@ def test_an_edits_text_says_nothing_of_files() -> None:
 @pytest.mark.parametrize("message", [{"text": "old"}, {"edited": None}, {"ts": None}])
 def test_an_unfurl_is_no_edit(message: dict[str, Any]) -> None:
     assert edit_from(changed(**message), _BOT) is None
+
+
+def test_a_deleted_message_with_replies_is_deleted_and_not_edited() -> None:
+    left = {"subtype": "tombstone", "hidden": True, "user": "USLACKBOT", "text": "This message was deleted."}
+    body = changed(**left, edited=None)
+    assert edit_from(body, _BOT) is None
+    gone = deletion_from(body)
+    assert gone is not None
+    assert gone.ts == "1.000001"
+    assert deletion_from(changed()) is None
+
+
+def test_a_forwarded_message_is_quoted_with_its_files() -> None:
+    shared = {
+        "is_share": True,
+        "author_name": "Grace",
+        "text": "It fell over\n&lt;again&gt;",
+        "files": [{"id": "F1", "name": "log.txt"}],
+    }
+    arrival = arrival_from(event(text=f"<@{_BOT}> what is this?", attachments=[shared, {"text": "an ad"}, "odd"]), _BOT)
+    assert arrival is not None
+    assert arrival.post.text == "what is this?\n\n&gt; Grace: It fell over\n&gt; &lt;again&gt;"
+    assert [file.name for file in arrival.post.files] == ["log.txt"]
+    bare = arrival_from(event(text="", channel="D1", channel_type="im", attachments=[shared]), _BOT)
+    assert bare is not None
+    assert bare.post.text.startswith("&gt; Grace: It fell")
+
+
+@pytest.mark.parametrize(
+    ("body", "team"),
+    [
+        ({"team_id": "T1", "command": "/reset"}, "T1"),
+        ({"team": {"id": "T1"}, "user": {"id": "U1", "team_id": "T2"}}, "T1"),
+        ({"team": None, "enterprise": {"id": "E1"}, "user": {"id": "U1", "team_id": "T2"}}, "E1"),
+        ({"team_id": None, "authorizations": [{"team_id": None}], "context_team_id": "T3", "event": {}}, "T3"),
+        ({"authorizations": [], "event": {"team": "T4"}}, "T4"),
+        ({"team_id": None, "enterprise_id": "E1", "command": "/reset"}, "E1"),
+        ({}, ""),
+    ],
+)
+def test_the_workspace_is_found_in_every_payload(body: dict[str, Any], team: str) -> None:
+    assert team_of(body) == team
+
+
+def test_an_organisation_is_no_authors_workspace() -> None:
+    arrival = arrival_from(event(user_team="E1", source_team="T2"), _BOT)
+    assert arrival is not None
+    assert arrival.post.author_team == "T2"
+
+
+def test_a_click_may_name_its_channel_in_its_container_alone() -> None:
+    assert channel_of({"channel": {"id": "C1"}}) == "C1"
+    assert channel_of({"container": {"channel_id": "C2"}}) == "C2"
 
 
 def test_a_deletion_names_its_post() -> None:

@@ -110,7 +110,8 @@ class Methods:
             raise SlackError("streaming_state_conflict")
         content = _content(call, limits.UPDATE_TEXT, cut=False)
         previous = dict(message)
-        for name in ("text", "markdown_text", "blocks", "attachments", "tasks", "plan"):
+        # "If you don't include this field, the message's previous blocks will be retained."
+        for name in ("text", "markdown_text", "tasks", "plan", *({"blocks", "attachments"} & set(call))):
             message.pop(name, None)
         message |= content | {name: call[name] for name in ("metadata", "attachments") if name in call}
         message["edited"] = {"user": self._workspace.bot_user_id, "ts": self._workspace.next_ts()}

@@ -72,11 +72,21 @@ class People:
         self._events.tell_edit(channel, message, previous)
 
     def delete(self, channel_id: str, ts: str) -> None:
-        """A person deletes their post."""
+        """A person deletes their post. Where it has replies a tombstone stays, and no `message_deleted` is told
+        (https://docs.slack.dev/reference/events/message/message_changed)."""
         channel = self._workspace.open_channel(channel_id)
-        previous = self._workspace.messages[channel.id].pop(ts)
+        messages = self._workspace.messages[channel.id]
+        previous = messages.pop(ts)
+        replied = any(message.get("thread_ts") == ts for message in messages.values())
+        if replied:
+            tombstone = {"subtype": "tombstone", "user": "USLACKBOT", "text": "This message was deleted."}
+            messages[ts] = {"type": "message", **tombstone, "hidden": True, "ts": ts, "thread_ts": ts}
+            self._workspace.messages[channel.id] = dict(sorted(messages.items()))
         self._changed()
-        self._events.tell_deletion(channel, previous)
+        if replied:
+            self._events.tell_edit(channel, messages[ts], previous)
+        else:
+            self._events.tell_deletion(channel, previous)
 
     def stop_stream(self, name: str, channel_id: str, thread_ts: str) -> None:
         """The native Stop under a session that is processing."""
