@@ -1,14 +1,18 @@
 """What was said in one conversation, for the tools that may look (ChannelReader)."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from typing import Any
 
-from bot.engine.ports import ChannelMessage, ToolScene
+from bot.engine.ports import ChannelMessage, ThreadKey, ToolScene
 from bot.listeners.workspace import SlackWorkspace
 from bot.render.governor import Governor
 
 #: Messages in a call, and calls at most (https://docs.slack.dev/reference/methods/conversations.history).
 _PAGE, _PAGES = 200, 5
+#: Threads whose replies are read, the newest: each is a call, of fifty a minute
+#: (https://docs.slack.dev/reference/methods/conversations.replies).
+_THREADS = 25
 #: Subtypes of what people and bots wrote; joins and topics are none of it.
 _WRITTEN = frozenset({None, "bot_message", "file_share", "me_message", "thread_broadcast"})
 
@@ -28,24 +32,45 @@ class SlackChannel:
         return await self._matching(scene, words.casefold().split(), limit)
 
     async def _matching(self, scene: ToolScene, words: Sequence[str], limit: int) -> list[ChannelMessage]:
-        channel = scene.thread.channel
-        arguments: dict[str, Any] = {"channel": channel, "limit": _PAGE}
+        """What has all the words; by threads, of which the newest come first."""
         found: list[ChannelMessage] = []
-        for _ in range(_PAGES):
-            page = await self._governor.call("conversations.history", arguments, reads=True)
-            for said in page.get("messages") or []:
-                if said.get("subtype") not in _WRITTEN or said.get("ts") == scene.thread.ts:
-                    continue
+        async with aclosing(self._said(scene.thread)) as messages:
+            async for said in messages:
                 text = await self._workspace.readable(str(said.get("text") or ""))
                 if all(word in text.casefold() for word in words):
-                    found.append(await self._message(channel, said, text))
+                    found.append(await self._message(scene.thread.channel, said, text))
                 if len(found) == limit:
-                    return found
+                    break
+        return sorted(found, key=lambda message: message.ts, reverse=True)
+
+    async def _said(self, asked_in: ThreadKey) -> AsyncGenerator[dict[str, Any], None]:
+        """What was written in the conversation, but for the thread in which Bobbin is asked: it knows that one."""
+        threads = _THREADS
+        async for root in self._pages("conversations.history", {"channel": asked_in.channel}, _PAGES):
+            if root.get("ts") == asked_in.ts:
+                continue
+            if root.get("reply_count") and threads:
+                threads -= 1
+                thread = {"channel": asked_in.channel, "ts": root["ts"]}
+                replies = [each async for each in self._pages("conversations.replies", thread, 1)]
+                for reply in reversed(replies):
+                    # Slack gives the root along, and once more what was sent to the channel too.
+                    if reply.get("ts") != root["ts"] and reply.get("subtype") != "thread_broadcast":
+                        yield reply
+            yield root
+
+    async def _pages(self, method: str, arguments: dict[str, Any], most: int) -> AsyncIterator[dict[str, Any]]:
+        """What people and bots wrote, in the order in which Slack gives it; `most` calls."""
+        arguments = {**arguments, "limit": _PAGE}
+        for _ in range(most):
+            page = await self._governor.call(method, arguments, reads=True)
+            for said in page.get("messages") or []:
+                if said.get("subtype") in _WRITTEN:
+                    yield said
             cursor = (page.get("response_metadata") or {}).get("next_cursor")
             if not cursor:
-                break
+                return
             arguments["cursor"] = cursor
-        return found
 
     async def _message(self, channel: str, said: dict[str, Any], text: str) -> ChannelMessage:
         user = str(said.get("user") or "")
