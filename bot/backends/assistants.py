@@ -140,7 +140,7 @@ class AssistantsBackend:
 
     async def _events(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
         if request.assistant.moderation and not (request.outputs or request.backend_run):
-            await self._moderation.check_posts([message.text for message in request.messages])
+            await self._moderation.check_posts(request.messages)
         events = self._runs.follow(request, await self._opened(request))
         async with aclosing(events), aclosing(self._moderation.held_back(events)) as checked:
             async for event in checked if request.assistant.moderation else events:

@@ -4,10 +4,9 @@ import asyncio
 import base64
 from typing import Any
 
-from bot.backends.limits import INLINE_CHARACTERS, INLINE_IMAGE_BYTES
+from bot.backends.limits import IMAGE_TYPES, INLINE_CHARACTERS, INLINE_IMAGE_BYTES
 from bot.engine.ports import Attachment, Message
 
-_IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 _TEXTS = frozenset({"application/json", "application/xml", "application/x-yaml", "application/javascript"})
 
 
@@ -15,7 +14,7 @@ def file_problem(media_type: str, size: int) -> str | None:
     """Why a file cannot be used, a part of a sentence; None where it can."""
     if size == 0:
         return "is empty"
-    if media_type in _IMAGES:
+    if media_type in IMAGE_TYPES:
         return None if size <= INLINE_IMAGE_BYTES else f"is over {INLINE_IMAGE_BYTES // 2**20} MB"
     if not _is_text(media_type):
         return f"is of a type ({media_type or 'unknown'}) that this backend cannot use; it takes pictures and text"
@@ -26,16 +25,20 @@ async def input_of(message: Message) -> dict[str, Any]:
     """A message as an item, its text files within the text."""
     texts, images = [message.text], []
     for file in message.files:
-        content = await asyncio.to_thread(file.path.read_bytes)
-        if file.media_type in _IMAGES:
-            url = f"data:{file.media_type};base64,{base64.b64encode(content).decode()}"
-            images.append({"type": "input_image", "image_url": url, "detail": "auto"})
+        if file.media_type in IMAGE_TYPES:
+            images.append({"type": "input_image", "image_url": await data_url(file), "detail": "auto"})
         else:
-            texts.append(_inlined(file, content))
+            texts.append(_inlined(file, await asyncio.to_thread(file.path.read_bytes)))
     text = "\n\n".join(part for part in texts if part)
     if not images:
         return {"role": message.role, "content": text}
     return {"role": message.role, "content": [{"type": "input_text", "text": text}, *images]}
+
+
+async def data_url(picture: Attachment) -> str:
+    """A picture within a URL."""
+    content = await asyncio.to_thread(picture.path.read_bytes)
+    return f"data:{picture.media_type};base64,{base64.b64encode(content).decode()}"
 
 
 def _inlined(file: Attachment, content: bytes) -> str:

@@ -8,9 +8,12 @@ from functools import partial
 
 import openai
 import structlog
+from openai.types import ModerationImageURLInputParam
 
+from bot.backends.limits import IMAGE_TYPES
+from bot.backends.local_messages import data_url
 from bot.backends.retries import Patience, patiently
-from bot.engine.ports import CallsWanted, FileMade, RunEnded, RunEvent, Sources, TextDelta, TextDone
+from bot.engine.ports import CallsWanted, FileMade, Message, RunEnded, RunEvent, Sources, TextDelta, TextDone
 from bot.errors import BackendUnsupported, Moderated
 
 _log = structlog.get_logger()
@@ -22,17 +25,23 @@ _NONE = "This model server has no safety check; an admin can take `moderation` o
 
 
 class Moderation:
-    """Judges texts. Every method raises Moderated, BackendUnsupported where the server has no such check, and
-    openai.APIError."""
+    """Judges texts and pictures. Every method raises Moderated, BackendUnsupported where the server has no such check,
+    and openai.APIError."""
 
     def __init__(self, client: openai.AsyncOpenAI, patience: Patience) -> None:
         self._client = client
         self._patience = patience
 
-    async def check_posts(self, texts: Sequence[str]) -> None:
-        """Raises Moderated where one of them is objected to."""
-        if await self._flagged([text for text in texts if text.strip()]):
+    async def check_posts(self, messages: Sequence[Message]) -> None:
+        """Raises Moderated where one of them is objected to, or a picture in it. Documents are not looked into."""
+        texts = [message.text for message in messages if message.text.strip()]
+        pictures = [file for message in messages for file in message.files if file.media_type in IMAGE_TYPES]
+        if texts and await self._flagged(texts):
             raise Moderated(_POSTS)
+        for picture in pictures:  # the check takes one at a time
+            shown: ModerationImageURLInputParam = {"type": "image_url", "image_url": {"url": await data_url(picture)}}
+            if await self._flagged([shown]):
+                raise Moderated(_POSTS)
 
     async def held_back(self, events: AsyncIterator[RunEvent]) -> AsyncGenerator[RunEvent, None]:
         """The events of a run, its text and all that belongs to it only once the whole text was checked."""
@@ -56,17 +65,15 @@ class Moderation:
                 case _:
                     yield event
 
-    async def _flagged(self, texts: Sequence[str]) -> bool:
-        if not texts:
-            return False
-        judge = partial(self._client.moderations.create, model=_MODEL, input=list(texts))
+    async def _flagged(self, judged: list[str] | list[ModerationImageURLInputParam]) -> bool:
+        judge = partial(self._client.moderations.create, model=_MODEL, input=judged)
         try:
-            judged = await patiently(judge, self._patience, repeatable=True)
+            verdict = await patiently(judge, self._patience, repeatable=True)
         except openai.APIStatusError as error:
             if error.status_code in (404, 405, 501):
                 raise BackendUnsupported(_NONE) from error
             raise
-        flagged = [result for result in judged.results if result.flagged]
+        flagged = [result for result in verdict.results if result.flagged]
         if flagged:
             kinds = sorted({kind for each in flagged for kind, found in each.categories.to_dict().items() if found})
             _log.info("moderation-objected", kinds=kinds)

@@ -15,7 +15,7 @@ import openai
 import structlog
 
 from bot.backends.downloads import safe_name, saved
-from bot.backends.limits import IMAGE_BYTES, INPUT_FILE_BYTES, PAGE, RESPONSES_MESSAGE, UPLOAD_BYTES
+from bot.backends.limits import IMAGE_BYTES, IMAGE_TYPES, INPUT_FILE_BYTES, PAGE, RESPONSES_MESSAGE, UPLOAD_BYTES
 from bot.backends.response_items import ContainerFile
 from bot.backends.retries import Patience
 from bot.backends.uploads import uploaded
@@ -24,7 +24,6 @@ from bot.errors import FileUnusable
 
 _log = structlog.get_logger()
 
-_IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 #: What `input_file` reads besides text (https://platform.openai.com/docs/guides/pdf-files).
 _DOCUMENTS = frozenset(
     {
@@ -50,7 +49,7 @@ def file_problem(assistant: Assistant, media_type: str, size: int) -> str | None
     """Why a file cannot be used, a part of a sentence; None where it can."""
     if size == 0:
         return "is empty"
-    if media_type in _IMAGES:
+    if media_type in IMAGE_TYPES:
         return _too_large(size, IMAGE_BYTES)
     if _is_document(media_type):
         code = "code_interpreter" in assistant.tools
@@ -80,7 +79,7 @@ class ResponseFiles:
         parts: list[dict[str, Any]] = []
         for_code: list[str] = []
         for file in message.files:
-            if file.media_type in _IMAGES:
+            if file.media_type in IMAGE_TYPES:
                 parts.append({"type": "input_image", "file_id": await self._upload(file, "vision"), "detail": "auto"})
             elif _is_document(file.media_type) and file.size <= INPUT_FILE_BYTES:
                 parts.append({"type": "input_file", "file_id": await self._upload(file, "user_data")})

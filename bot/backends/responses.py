@@ -158,7 +158,7 @@ class ResponsesBackend:
         events: AsyncGenerator[RunEvent, None] = self._events(request)
         if request.assistant.moderation:
             if request.backend_run is None:
-                await self._moderation.check_posts([message.text for message in request.messages])
+                await self._moderation.check_posts(request.messages)
             events = self._moderation.held_back(events)
         async with aclosing(events):
             async for event in events:

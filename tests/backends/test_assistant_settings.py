@@ -14,6 +14,7 @@ from bot.backends.retries import Patience
 from bot.engine.ports import (
     Ability,
     Assistant,
+    Attachment,
     CallsWanted,
     FileMade,
     RunEvent,
@@ -345,6 +346,19 @@ async def test_a_post_that_is_objected_to_does_not_reach_the_model() -> None:
         assert not caught.value.retry
         assert not bench.server.messages(thread)
         assert not bench.server.runs
+
+
+async def test_a_picture_that_is_objected_to_does_not_reach_the_model(tmp_path: Path) -> None:
+    picture = tmp_path / "a.png"
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n a bomb")
+    attached = Attachment("a.png", "image/png", picture.stat().st_size, picture)
+    async with assistants() as bench:
+        bench.server.switches.flagged = {"bomb": "violence"}
+        thread = await bench.thread()
+        asked = replace(message(1, ""), files=(attached,))
+        with pytest.raises(Moderated):
+            await bench.run(request(thread, asked, assistant=SAFE))
+        assert not bench.server.messages(thread)
 
 
 async def test_an_answer_that_is_objected_to_is_not_shown() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING
 
 from bot.playground.openai import schemas
@@ -26,7 +27,7 @@ _OF_IMAGES = frozenset(
 
 
 class ModerationEndpoints:
-    """Judges texts by the words of `Switches.flagged`; images pass."""
+    """Judges texts by the words of `Switches.flagged`, and images that are sent along by the words in their bytes."""
 
     def __init__(self, switches: Switches) -> None:
         self._switches = switches
@@ -42,7 +43,7 @@ class ModerationEndpoints:
         return {"id": new_id("modr-"), "model": model, "results": [self._judged(each) for each in _inputs(body)]}
 
     def _judged(self, judged: list[Json]) -> Json:
-        text = "\n".join(part["text"] for part in judged if part["type"] == "text").casefold()
+        text = "\n".join(map(_words, judged)).casefold()
         found = {kind for word, kind in self._switches.flagged.items() if word.casefold() in text}
         kinds = {part["type"].removesuffix("_url") for part in judged}
         applied = {
@@ -55,6 +56,13 @@ class ModerationEndpoints:
             "category_scores": {each: 0.98 if each in found else 0.0001 for each in CATEGORIES},
             "category_applied_input_types": applied,
         }
+
+
+def _words(part: Json) -> str:
+    if part["type"] == "text":
+        return str(part["text"])
+    _, _, content = part["image_url"]["url"].partition(";base64,")
+    return base64.b64decode(content).decode("latin-1")
 
 
 def _inputs(body: Json) -> list[list[Json]]:
