@@ -11,10 +11,8 @@ from typing import Any
 
 import aiohttp
 import structlog
-from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
-from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
@@ -33,6 +31,7 @@ from bot.engine.worker import Worker
 from bot.errors import SettingsError
 from bot.listeners.afterwards import Afterwards
 from bot.listeners.channel import SlackChannel
+from bot.listeners.connection import identify, socket_mode
 from bot.listeners.files import SlackFiles
 from bot.listeners.http import serve_http
 from bot.listeners.workspace import SlackWorkspace
@@ -60,7 +59,8 @@ async def running(settings: Settings) -> AsyncIterator[str]:
     """Bobbin, connected and answering; yields how Slack reaches it. On leaving it takes no more work, gives what
     runs some seconds, and keeps the rest for the next start.
 
-    Raises SettingsError, AssistantFileError or StorageError before anything was begun that others could see.
+    Raises SettingsError, AssistantFileError, SlackRefused or StorageError before anything was begun that others could
+    see.
     """
     settings.check_for_serving()
     assistants = load_assistants(settings.bobbin_assistants, settings.bobbin_default_assistant)
@@ -132,20 +132,6 @@ def connect_backend(settings: Settings, storage: Storage) -> Backend:
     )
 
 
-async def identify(slack: AsyncWebClient) -> AsyncSlackResponse:
-    """Who the bot token belongs to (auth.test). Raises SettingsError where Slack refuses it or cannot be reached."""
-    try:
-        return await slack.auth_test()
-    except SlackApiError as error:
-        code = error.response.get("error")
-        raise SettingsError(
-            f"SLACK_BOT_TOKEN: Slack refused it ({code}); copy the token again from OAuth & Permissions, on your "
-            "app's page at api.slack.com/apps."
-        ) from error
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise SettingsError(_unreachable(slack, error)) from error
-
-
 def bolt_app(settings: Settings, session: aiohttp.ClientSession, identity: AsyncSlackResponse) -> AsyncApp:
     async def authorize() -> AuthorizeResult:
         # Known since the start: asking Slack again would only delay the acknowledgement.
@@ -172,34 +158,8 @@ async def _reached(app: AsyncApp, settings: Settings) -> AsyncIterator[str]:
         async with serve_http(app, settings.signing_secret, settings.port) as url:
             yield url
         return
-    # Asked for by ourselves, because the SDK's client would go on asking for ever with a token that Slack refuses.
-    url = await open_socket_mode(app.client, settings.app_token)
-    handler = AsyncSocketModeHandler(app, settings.app_token)
-    handler.client.wss_uri = url
-    try:
-        await handler.connect_async()
+    async with socket_mode(app, settings.app_token):
         yield "Socket Mode"
-    finally:
-        await handler.close_async()
-
-
-async def open_socket_mode(slack: AsyncWebClient, app_token: str) -> str:
-    """The address of a Socket Mode connection (apps.connections.open). Raises SettingsError where Slack refuses."""
-    try:
-        response = await slack.apps_connections_open(app_token=app_token)
-    except SlackApiError as error:
-        raise SettingsError(
-            f"SLACK_APP_TOKEN: Slack refused it ({error.response.get('error')}); make an app-level token with "
-            "connections:write, and switch Socket Mode on, at api.slack.com/apps."
-        ) from error
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise SettingsError(_unreachable(slack, error)) from error
-    return str(response["url"])
-
-
-def _unreachable(slack: AsyncWebClient, error: Exception) -> str:
-    why = "no answer in time" if isinstance(error, TimeoutError) else str(error)
-    return f"SLACK_API_URL: {slack.base_url} cannot be reached ({why}); check it, and the network."
 
 
 def _why(error: OSError) -> str:

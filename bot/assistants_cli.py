@@ -84,5 +84,5 @@ def try_(
 def _settings() -> Settings:
     settings = load_settings()
     quiet = "bobbin_log_level" not in settings.model_fields_set
-    configure(settings.bobbin_log_format, "ERROR" if quiet else settings.bobbin_log_level)
+    configure(settings.bobbin_log_format, "ERROR" if quiet else settings.bobbin_log_level, settings.secrets())
     return settings

@@ -13,7 +13,7 @@ import typer
 
 from bot import __version__
 from bot.assistants_cli import app as assistants
-from bot.errors import BobbinError
+from bot.errors import BobbinError, SlackRefused
 from bot.log import configure
 from bot.settings import Settings, load_settings
 from bot.usage.forms import Form, formed
@@ -28,18 +28,20 @@ app = typer.Typer(
 
 app.add_typer(assistants, name="assistants")
 
-#: What a shell expects of a program that was told wrong (https://tldp.org/LDP/abs/html/exitcodes.html).
-_USAGE_ERROR = 2
+#: What a shell expects of a program that was told wrong, and of one that failed
+#: (https://tldp.org/LDP/abs/html/exitcodes.html).
+_USAGE_ERROR, _FAILURE = 2, 1
 
 
 def main() -> None:
-    """The entry point: every expected error is one line on standard error, and exit code 2."""
+    """The entry point: every expected error is one line on standard error. Exit code 2 says that something has to be
+    put right, 1 that starting again later may do."""
     try:
         app()
     except (BobbinError, StorageError) as error:
         message = error.sentence if isinstance(error, BobbinError) else str(error)
         typer.echo(f"bobbin: {message}", err=True)
-        sys.exit(_USAGE_ERROR)
+        sys.exit(_FAILURE if isinstance(error, SlackRefused) else _USAGE_ERROR)
 
 
 def _version(wanted: bool) -> None:
@@ -82,7 +84,7 @@ def playground(
         raise BobbinError("the playground's packages are not installed; install bobbin[playground], or use make.")
     settings = load_settings()
     quiet = "bobbin_log_level" not in settings.model_fields_set
-    configure(settings.bobbin_log_format, "WARNING" if quiet else settings.bobbin_log_level)
+    configure(settings.bobbin_log_format, "WARNING" if quiet else settings.bobbin_log_level, settings.secrets())
     _run(_playground(port, folder))
 
 
@@ -125,7 +127,7 @@ async def _playground(port: int, folder: Path) -> None:
 
 def _settings() -> Settings:
     settings = load_settings()
-    configure(settings.bobbin_log_format, settings.bobbin_log_level)
+    configure(settings.bobbin_log_format, settings.bobbin_log_level, settings.secrets())
     return settings
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import aiohttp
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
-from bot.app import connect_backend, identify, open_socket_mode, slack_client
+from bot.app import connect_backend, slack_client
 from bot.engine.assistants import Assistants, load_assistants, problems_of
 from bot.engine.ports import Backend
-from bot.errors import BobbinError, SettingsError
+from bot.errors import BobbinError, SettingsError, SlackRefused
+from bot.listeners.connection import identify, open_socket_mode
 from bot.manifest import manifest
 from bot.settings import Settings, environment, load_settings
 from bot.tools.toolbox import open_toolbox
@@ -116,7 +117,7 @@ async def _slack(settings: Settings) -> AsyncIterator[Finding]:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15)) as session:
         try:
             identity = await identify(slack_client(settings, session, settings.bot_token))
-        except SettingsError as error:
+        except (SettingsError, SlackRefused) as error:
             yield Finding(False, "bot token", error.sentence)
             return
         yield Finding(True, "bot token", f"{identity.get('user')} in {identity.get('team')}")
@@ -141,7 +142,7 @@ def _scopes(identity: AsyncSlackResponse) -> Finding:
 async def _app_token(settings: Settings, session: aiohttp.ClientSession) -> Finding:
     try:
         await open_socket_mode(slack_client(settings, session, None), settings.app_token)
-    except SettingsError as error:
+    except (SettingsError, SlackRefused) as error:
         return Finding(False, "app token", error.sentence)
     return Finding(True, "app token", "Socket Mode opens")
 

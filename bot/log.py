@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -10,12 +11,17 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 #: Slack's and OpenAI's tokens, wherever they turn up.
 _SECRET = re.compile(r"\b(xox[a-z](?:\.xox[a-z])?-|xapp-|sk-)[A-Za-z0-9_.-]{4,}")
+#: What lets a Socket Mode connection in, within its address.
+_TICKET = re.compile(r"([?&]ticket=)[^&\s'\"]+")
+#: Characters of a secret that is replaced; a shorter one may be a word.
+_SHORTEST = 6
 #: These log whole payloads and requests below WARNING.
 _TALKATIVE = ("slack_bolt", "slack_sdk", "openai", "httpx2", "httpcore2", "aiohttp", "aiosqlite", "asyncio")
 
 
-def configure(log_format: str, level: str) -> None:
-    """Set up logging once. `log_format` is console or json; `level` is for Bobbin's own lines."""
+def configure(log_format: str, level: str, secrets: Sequence[str] = ()) -> None:
+    """Set up logging once. `log_format` is console or json; `level` is for Bobbin's own lines. Of `secrets`, those
+    that are long enough to be some appear in no line."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -34,7 +40,7 @@ def configure(log_format: str, level: str) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
-                redact,
+                redacting(secrets),
                 structlog.processors.JSONRenderer() if log_format == "json" else _console(),
             ],
         )
@@ -50,13 +56,21 @@ def configure(log_format: str, level: str) -> None:
     logging.getLogger("mcp").setLevel(logging.CRITICAL)
 
 
-def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Take tokens out of every string of a log line."""
-    return {key: _redacted(value) for key, value in event.items()}
+def redacting(secrets: Sequence[str]) -> Processor:
+    """Takes tokens out of every string of a log line, and `secrets`, which may look like anything."""
+    ours = [secret for secret in secrets if len(secret) >= _SHORTEST]
 
+    def redacted(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        for secret in ours:
+            value = value.replace(secret, "…")
+        return _TICKET.sub(r"\1…", _SECRET.sub(r"\1…", value))
 
-def _redacted(value: Any) -> Any:
-    return _SECRET.sub(r"\1…", value) if isinstance(value, str) else value
+    def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        return {key: redacted(value) for key, value in event.items()}
+
+    return redact
 
 
 def _console() -> Processor:

@@ -109,6 +109,11 @@ class Settings(BaseSettings):
             return "none"
         return _token("OPENAI_API_KEY", self.openai_api_key, ("",))
 
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be seen anywhere, whatever it looks like."""
+        kept = (self.slack_bot_token, self.slack_app_token, self.slack_signing_secret, self.openai_api_key)
+        return tuple(secret.get_secret_value() for secret in kept if secret is not None)
+
     def check_for_serving(self) -> None:
         """Raises SettingsError for the first setting that `serve` needs and has not."""
         _ = self.bot_token, self.api_key

@@ -40,6 +40,8 @@ _CANCEL_PATIENCE = 10.0
 _CRASHED = "Something went wrong inside Bobbin; its log has the details."
 #: How often a run is taken up, at most. A process that is killed again and again counts too.
 _MOST_ATTEMPTS = 25
+#: Characters of what a server says beside its words, in the log.
+_FACT = 80
 #: How a run ends that its backend still works on.
 _BROKEN_OFF = frozenset({RunStatus.CANCELLED, RunStatus.EXPIRED})
 
@@ -240,7 +242,8 @@ class Runs:
         except TimeoutError:
             return self._timed_out(run, active)
         except BackendError as error:
-            _log.warning("run-failed", run=run.id, error=type(error).__name__, cause=repr(error.__cause__))
+            _log.warning("run-failed", run=run.id, error=type(error).__name__, **_facts(error.__cause__))
+            _log.debug("run-failed", run=run.id, cause=repr(error.__cause__))
             return RunStatus.FAILED, Ending(error.sentence, retry=error.retry)
         except SlackRefused:
             raise
@@ -306,6 +309,13 @@ class Runs:
 
     def _too_long(self) -> str:
         return f"This took longer than {self._timeout:g} seconds, so I ended it."
+
+
+def _facts(cause: BaseException | None) -> dict[str, str]:
+    """What a log may say of an error's cause. Its words stay out: servers quote what people wrote, and keys."""
+    named = {name: getattr(cause, name, None) for name in ("status_code", "code", "param", "request_id")}
+    facts = {name: str(value)[:_FACT] for name, value in named.items() if value is not None}
+    return {"cause": type(cause).__name__, **facts} if cause else {}
 
 
 def _place(posts: Sequence[Post]) -> Place:

@@ -32,7 +32,7 @@ _SLOWER, _FASTER, _FLOOR = 0.75, 1.02, 0.4
 #: How often a call is repeated that Slack could not carry out, and the seconds before a repetition, first and at most.
 _REPEATS, _FIRST_PAUSE, _LONGEST_PAUSE = 4, 0.5, 15.0
 #: What the SDK stumbles over in an answer that is no JSON object, from a proxy on the way.
-_BROKEN_ANSWERS = (AttributeError, TypeError, ValueError)
+BROKEN_ANSWERS = (AttributeError, TypeError, ValueError)
 #: Slack's own failures, after which the same call may go through
 #: (https://docs.slack.dev/reference/methods/chat.postMessage#errors).
 _PASSING = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"})
@@ -90,15 +90,15 @@ class Governor:
             try:
                 response = await self._send(method, arguments, reads=reads)
             except SlackApiError as error:
-                code, status, headers = _refusal(error)
-                if code in ("ratelimited", "rate_limited") or status == 429:
-                    seconds = _retry_after(headers)
+                code, status, headers = refusal(error)
+                if is_rate_limit(code, status):
+                    seconds = retry_after(headers)
                     bucket.close_for(seconds)
                     _log.info("slack-rate-limited", method=method, retry_after=seconds)
                     continue
-                failed_on_the_way = status >= 500 or code in _PASSING or not code
+                failed_on_the_way = is_passing(code, status)
                 cause: Exception = error
-            except (*_BROKEN_ANSWERS, aiohttp.ClientError, TimeoutError, OSError) as error:
+            except (*BROKEN_ANSWERS, aiohttp.ClientError, TimeoutError, OSError) as error:
                 code, failed_on_the_way, cause = UNCERTAIN, True, error
             else:
                 bucket.went_well()
@@ -201,7 +201,7 @@ class _Bucket:
         self._set_timer()
 
 
-def _refusal(error: SlackApiError) -> tuple[str, int, Mapping[str, Any]]:
+def refusal(error: SlackApiError) -> tuple[str, int, Mapping[str, Any]]:
     """Slack's code, empty where there is none, the HTTP status and the headers of an answer."""
     response: Any = error.response
     if isinstance(response, AsyncSlackResponse):
@@ -211,7 +211,17 @@ def _refusal(error: SlackApiError) -> tuple[str, int, Mapping[str, Any]]:
     return "", int(getattr(response, "status", 0)), getattr(response, "headers", {})
 
 
-def _retry_after(headers: Mapping[str, Any]) -> float:
+def is_rate_limit(code: str, status: int) -> bool:
+    """Whether Slack wants us to wait (https://docs.slack.dev/apis/web-api/rate-limits)."""
+    return code in ("ratelimited", "rate_limited") or status == 429
+
+
+def is_passing(code: str, status: int) -> bool:
+    """Whether it is Slack, or somebody on the way, that failed, and not what was asked."""
+    return status >= 500 or code in _PASSING or not code
+
+
+def retry_after(headers: Mapping[str, Any]) -> float:
     """Seconds that Slack wants us to wait; one second where it does not say."""
     headers = {name.lower(): value for name, value in headers.items()}
     try:

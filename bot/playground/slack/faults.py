@@ -1,5 +1,5 @@
 """Faults: what a test makes the local Slack do wrong, and where. The bytes of files go by the methods `download` and
-`upload`."""
+`upload`, a Socket Mode handshake by `link`."""
 
 from dataclasses import dataclass
 from typing import Any, Literal

@@ -61,7 +61,7 @@ class Parts:
 def assemble(workspace: Workspace, manifest: AppManifest, options: Options, changed: Callable[[], None]) -> Parts:
     """`changed` is called whenever something did."""
     clock = workspace.clock
-    socket_mode = SocketMode(workspace.app_id, changed)
+    socket_mode = SocketMode(workspace.app_id, options.faults, changed)
     http = SignedHttp(options.signing_secret, clock, options.ack_timeout)
     delivery = Delivery(
         socket_mode,

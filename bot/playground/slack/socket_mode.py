@@ -10,6 +10,7 @@ import aiohttp
 from aiohttp import web
 
 from bot.playground.slack import limits
+from bot.playground.slack.faults import Faults
 
 Json = dict[str, Any]
 
@@ -21,9 +22,11 @@ _BAD_MESSAGE = 1007
 class SocketMode:
     """Several connections at once; each envelope goes to one of them."""
 
-    def __init__(self, app_id: str, changed: Callable[[], None]) -> None:
-        """`changed` is called when a client comes or goes."""
+    def __init__(self, app_id: str, faults: Faults, changed: Callable[[], None]) -> None:
+        """`faults` of the method `link` are a handshake's, by their status; `changed` is called when a client comes
+        or goes."""
         self._app_id = app_id
+        self._faults = faults
         self._changed = changed
         self._sockets: list[web.WebSocketResponse] = []
         self._tickets: set[str] = set()
@@ -46,6 +49,8 @@ class SocketMode:
         if ticket not in self._tickets:
             return web.Response(status=401, text="this ticket is not valid, or was used")
         self._tickets.remove(ticket)
+        if fault := self._faults.take("link", None):
+            return web.Response(status=fault.status or 503, text="not now")
         socket = web.WebSocketResponse(heartbeat=_HEARTBEAT)
         await socket.prepare(request)
         if len(self._sockets) >= limits.CONNECTIONS:
