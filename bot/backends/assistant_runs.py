@@ -4,6 +4,7 @@ https://platform.openai.com/docs/api-reference/runs
 """
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 from dataclasses import replace
@@ -35,6 +36,8 @@ _log = structlog.get_logger()
 #: Metadata by which a run is recognised after a call whose outcome nobody knows.
 _RUN = "bobbin_run"
 
+#: Seconds between two looks at a run, at least, whatever the server asks for.
+_SHORTEST_POLL = 0.1
 #: Seconds for a model for which another stands in.
 _HASTE = 5.0
 
@@ -309,5 +312,9 @@ def _id_of(made: dict[str, Any]) -> str | None:
 
 
 def _poll_after(header: str | None, default: float) -> float:
-    """Seconds to wait, from the server's `openai-poll-after-ms`."""
-    return int(header) / 1000 if header and header.isdecimal() else default
+    """Seconds to wait, from the server's `openai-poll-after-ms`; never so few that it is a busy loop."""
+    try:
+        seconds = float(header) / 1000 if header else default
+    except ValueError:
+        return default
+    return max(seconds, _SHORTEST_POLL) if math.isfinite(seconds) else default

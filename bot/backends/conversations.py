@@ -164,7 +164,7 @@ def has_unanswered(asked: Sequence[str], items: Sequence[ConversationItem]) -> b
 
 def text_of(message: ConversationMessage) -> str:
     """What a message in a conversation says."""
-    texts = [part.refusal if part.type == "refusal" else getattr(part, "text", "") for part in message.content]
+    texts = [part.refusal if part.type == "refusal" else getattr(part, "text", "") for part in message.content or []]
     return "".join(texts)
 
 

@@ -61,9 +61,10 @@ async def read_stream(
 
 
 def _translated(event: types.ResponseStreamEvent, progress: ResponseProgress) -> list[RunEvent]:
-    if event.type in ("response.created", "response.queued") and progress.response_id is None:
-        progress.response_id = event.response.id
-        return [RunStarted(event.response.id)]
+    # Any of these may be the first to name a response: somebody on the way may swallow one.
+    if event.type in ("response.created", "response.queued", "response.in_progress") and progress.response_id is None:
+        progress.response_id = getattr(event.response, "id", None)
+        return [RunStarted(progress.response_id)] if progress.response_id else []
     if event.type in ("response.output_text.delta", "response.refusal.delta"):
         text = progress.transcript.grow(event.delta)
         return [TextDelta(text, event.sequence_number)] if text else []
@@ -101,12 +102,13 @@ def _sources(message: types.ResponseOutputMessage, progress: ResponseProgress) -
 
 def said(message: types.ResponseOutputMessage) -> str:
     """What an output message says: its texts and refusals."""
-    return "".join(part.text if part.type == "output_text" else part.refusal for part in message.content)
+    parts = message.content or []
+    return "".join((part.text if part.type == "output_text" else part.refusal) or "" for part in parts)
 
 
 def answer_of(response: types.Response) -> list[str]:
     """What a response's messages say, oldest first."""
-    return [said(item) for item in response.output if item.type == "message"]
+    return [said(item) for item in response.output or [] if item.type == "message"]
 
 
 def ended_event(response: types.Response) -> RunEnded:

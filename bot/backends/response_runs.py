@@ -265,13 +265,13 @@ class ResponseRuns:
         text = progress.transcript.settle(answer_of(response), final=response.status == "completed")
         if text is not None:
             yield TextDone(text)
-        for item in response.output:
+        for item in response.output or []:
             for event in ended_item(item, progress):
                 yield event
         async with aclosing(self._made(request, progress, final=True)) as files:
             async for file in files:
                 yield file
-        calls = wanted_calls(response.output)
+        calls = wanted_calls(response.output or [])
         if calls and response.status == "completed":
             yield CallsWanted(calls, usage_of(response))
         else:

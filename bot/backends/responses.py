@@ -265,7 +265,7 @@ class _Mark:
 
 
 def _waits_for(response: types.Response, outputs: Sequence[ToolOutput]) -> bool:
-    return bool({call.id for call in wanted_calls(response.output)} & {output.call for output in outputs})
+    return bool({call.id for call in wanted_calls(response.output or [])} & {output.call for output in outputs})
 
 
 def _spoken(request: RunRequest) -> list[Message]:

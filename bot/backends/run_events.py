@@ -96,7 +96,7 @@ class RunProgress:
     def _written(self, message: threads.Message) -> str:
         """What a message says: its texts and refusals."""
         parts = []
-        for part in message.content:
+        for part in message.content or []:
             if part.type == "text":
                 notes = [each for each in part.text.annotations or [] if each.type == "file_citation"]
                 marks = {each.text: each.file_citation.file_id for each in notes}
@@ -132,10 +132,10 @@ async def read_stream(
         # A server's own kinds of event come without a name.
         name: str | None = getattr(event, "event", None)
         data = getattr(event, "data", None)
-        if name == "thread.run.created" and isinstance(data, threads.Run):
+        if isinstance(data, threads.Run) and progress.run_id is None:
             progress.run_id = data.id
             yield RunStarted(data.id)
-        elif name in _ENDS and isinstance(data, threads.Run):
+        if name in _ENDS and isinstance(data, threads.Run):
             progress.ended = data
             return
         async for said in _told(name, data, progress):
@@ -189,7 +189,7 @@ def _ending(run: threads.Run, waited: bool) -> tuple[RunStatus, str | None]:
 def _files_of(messages: Sequence[threads.Message]) -> list[str]:
     """The ids of the files that messages show or point to, in order."""
     files = []
-    for part in (part for message in messages for part in message.content):
+    for part in (part for message in messages for part in message.content or []):
         if part.type == "image_file":
             files.append(part.image_file.file_id)
         elif part.type == "text":

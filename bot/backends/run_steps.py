@@ -72,7 +72,9 @@ class StepTasks:
 def images_of(step: runs.RunStep) -> list[str]:
     """The ids of the images that a step's code made."""
     calls = step.step_details.tool_calls if step.step_details.type == "tool_calls" else []
-    outputs = [output for call in calls if call.type == "code_interpreter" for output in call.code_interpreter.outputs]
+    # A step that is in progress has none yet, and a server may leave the field out then.
+    ran = [call.code_interpreter for call in calls if call.type == "code_interpreter" and call.code_interpreter]
+    outputs = [output for code in ran for output in code.outputs or []]
     return [output.image.file_id for output in outputs if output.type == "image"]
 
 
@@ -114,4 +116,5 @@ def _status(step: runs.RunStep) -> TaskStatus:
 
 
 def _details(call: runs.ToolCall) -> str:
-    return one_line(call.code_interpreter.input) if call.type == "code_interpreter" else ""
+    code = call.code_interpreter if call.type == "code_interpreter" else None
+    return one_line(code.input or "") if code else ""

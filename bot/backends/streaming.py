@@ -41,7 +41,8 @@ class StreamedCall(Generic[S]):
                 if not _refuses_stream(error):
                     raise
                 self._give_up()
-        return await self._received(await call(stream=False))
+        # Without the word: who does not know it refuses it with any value.
+        return await self._received(await call(stream=openai.omit))
 
     async def _received(self, raw: Any) -> openai.AsyncStream[S] | dict[str, Any]:
         if raw.headers.get("content-type", "").startswith(_EVENT_STREAM):

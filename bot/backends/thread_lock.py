@@ -18,7 +18,8 @@ _log = structlog.get_logger()
 T = TypeVar("T")
 
 #: "Can't add messages to thread_… while a run run_… is active.", "Thread thread_… already has an active run run_…."
-_HOLDER = re.compile(r"(?:while a run|already has an active run) (run_\w+)")
+#: Other servers' ids look otherwise.
+_HOLDER = re.compile(r"(?:while a run|already has an active run) ([^\s'\"`]*[^\s'\"`.,])")
 _ENDED = frozenset(status.value for status in RunStatus if status.ended)
 
 

@@ -129,7 +129,11 @@ class ThreadMessages:
 
     async def _answer(self, thread: str, run_id: str) -> list[threads.Message]:
         listed = self._client.beta.threads.messages.list(thread, run_id=run_id, order="asc", limit=PAGE)
-        return [message async for message in listed if message.run_id == run_id]
+        said = [message async for message in listed]
+        # A server may not know `run_id` as a filter, or leave it out of its answer: then it is what came last.
+        last_asked = max((place for place, message in enumerate(said, 1) if message.role == "user"), default=0)
+        unnamed = [message for message in said[last_asked:] if message.run_id is None and message.role == "assistant"]
+        return [message for message in said if message.run_id == run_id] or unnamed
 
 
 async def _parts(message: Message, tools: Collection[str]) -> list[Part]:

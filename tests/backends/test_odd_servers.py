@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -34,9 +35,11 @@ async def serving(routes: dict[str, Handler]) -> AsyncIterator[openai.AsyncOpenA
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     port = runner.addresses[0][1]
-    async with openai.AsyncOpenAI(api_key="k", base_url=f"http://127.0.0.1:{port}/v1", max_retries=0) as client:
-        yield client
-    await runner.cleanup()
+    try:
+        async with openai.AsyncOpenAI(api_key="k", base_url=f"http://127.0.0.1:{port}/v1", max_retries=0) as client:
+            yield client
+    finally:
+        await runner.cleanup()
 
 
 def answering(body: Any, status: int = 200) -> Handler:
@@ -158,6 +161,140 @@ async def test_an_assistants_server_with_events_of_its_own() -> None:
         backend = AssistantsBackend(client, patience=PATIENCE)
         events = [each async for each in backend.run(request("t", message(1, "hello")))]
     assert text_of(events) == "hi"
+
+
+async def test_a_response_is_known_by_whichever_event_names_it_first() -> None:
+    """A cut right after it: the server still has the answer, and knows it by its id."""
+    routes = {
+        "GET /conversations/{c}/items": answering(EMPTY_LIST),
+        "POST /responses": streaming(
+            event("response.created", sequence_number=0),
+            event("response.in_progress", sequence_number=1, response={**RESPONSE, "status": "in_progress"}),
+        ),
+        "GET /responses/resp_1": answering({**RESPONSE, "output": [ANSWER, {**ANSWER, "id": "m2", "content": None}]}),
+    }
+    async with serving(routes) as client:
+        backend = ResponsesBackend(client, patience=PATIENCE)
+        events = [each async for each in backend.run(request("conv_1", message(1, "hello")))]
+    assert text_of(events).strip() == "hi"
+
+
+async def test_a_response_without_output_is_an_empty_answer() -> None:
+    routes = {
+        "GET /conversations/{c}/items": answering(EMPTY_LIST),
+        "POST /responses": answering({**RESPONSE, "output": None}),
+    }
+    async with serving(routes) as client:
+        backend = ResponsesBackend(client, patience=PATIENCE)
+        events = [each async for each in backend.run(request("conv_1", message(1, "hello")))]
+    assert text_of(events) == ""
+    assert ended(events).status == "completed"
+
+
+RUN = {"id": "run-abc", "object": "thread.run", "status": "completed", "thread_id": "t", "usage": None}
+REPLY = {"id": "msg_1", "object": "thread.message", "role": "assistant", "status": "completed"}
+HI = [{"type": "text", "text": {"value": "hi", "annotations": []}}]
+
+
+def assistants_routes(**routes: Handler) -> dict[str, Handler]:
+    return {
+        "GET /assistants": answering(EMPTY_LIST),
+        "POST /assistants": answering({"id": "asst_1", "object": "assistant", "metadata": {}}),
+        "POST /threads/t/messages": answering({"id": "msg_0", "object": "thread.message"}),
+        "GET /threads/t/runs/run-abc": answering(RUN),
+        "GET /threads/t/runs/run-abc/steps": answering(EMPTY_LIST),
+    } | {f"{name.split('_')[0].upper()} /threads/t/{name.partition('_')[2]}": call for name, call in routes.items()}
+
+
+async def asked(routes: dict[str, Handler], **options: Any) -> list[Any]:
+    async with serving(routes) as client:
+        backend = AssistantsBackend(client, patience=PATIENCE, poll=0.001, **options)
+        return [each async for each in backend.run(request("t", message(1, "hello")))]
+
+
+@pytest.mark.parametrize("status", [400, 422])
+async def test_a_server_that_does_not_know_the_word_stream_is_polled(status: int) -> None:
+    async def run(call: web.Request) -> web.Response:
+        if "stream" in await call.json():
+            return web.json_response({"error": {"message": "Unknown argument: stream"}}, status=status)
+        return web.json_response({**RUN, "status": "queued"})
+
+    listed = answering({**EMPTY_LIST, "data": [{**REPLY, "run_id": "run-abc", "content": HI}]})
+    routes = assistants_routes(post_runs=run, get_messages=listed)
+    assert text_of(await asked(routes)) == "hi"
+
+
+async def test_a_message_without_its_runs_id_is_the_answer_where_it_came_last() -> None:
+    said = [
+        {**REPLY, "id": "m1", "content": [{"type": "text", "text": {"value": "old", "annotations": []}}]},
+        {**REPLY, "id": "m2", "role": "user", "content": HI},
+        {**REPLY, "id": "m3", "content": HI},
+    ]
+    routes = assistants_routes(post_runs=answering(RUN), get_messages=answering({**EMPTY_LIST, "data": said}))
+    assert text_of(await asked(routes)) == "hi"
+
+
+@pytest.mark.parametrize("code", [{}, {"code_interpreter": None}, {"code_interpreter": {"input": None}}])
+async def test_code_that_has_no_outputs_yet_breaks_no_run(code: dict[str, Any]) -> None:
+    call = {"id": "call_1", "type": "code_interpreter", **code}
+    step = {
+        "id": "step_1",
+        "object": "thread.run.step",
+        "type": "tool_calls",
+        "status": "in_progress",
+        "run_id": "run-abc",
+        "step_details": {"type": "tool_calls", "tool_calls": [call]},
+    }
+
+    def line(name: str, data: Any) -> str:
+        return f"event: {name}\ndata: {json.dumps(data)}"
+
+    routes = assistants_routes(
+        post_runs=streaming(
+            line("thread.run.in_progress", {**RUN, "status": "in_progress"}),
+            line("thread.run.step.in_progress", step),
+            line("thread.run.step.completed", {**step, "status": "completed"}),
+            line("thread.message.completed", {**REPLY, "run_id": "run-abc", "content": HI}),
+            line("thread.message.completed", {**REPLY, "run_id": "run-abc", "content": None}),
+            line("thread.run.completed", RUN),
+        )
+    )
+    assert text_of(await asked(routes)).strip() == "hi"
+
+
+@pytest.mark.parametrize("header", ["0", "-5", "0.5", "soon", "nan"])
+async def test_no_server_makes_bobbin_a_busy_loop(header: str) -> None:
+    looks = 0
+
+    async def look(_: web.Request) -> web.Response:
+        nonlocal looks
+        looks += 1
+        going = {**RUN, "status": "in_progress"} if looks < 3 else RUN
+        return web.json_response(going, headers={"openai-poll-after-ms": header})
+
+    listed = answering({**EMPTY_LIST, "data": [{**REPLY, "run_id": "run-abc", "content": HI}]})
+    routes = assistants_routes(post_runs=answering({**RUN, "status": "queued"}), get_messages=listed)
+    routes["GET /threads/t/runs/run-abc"] = look
+    before = time.monotonic()
+    assert text_of(await asked(routes)) == "hi"
+    assert header in ("soon", "nan") or time.monotonic() - before > 0.2
+
+
+async def test_a_lock_is_known_whatever_the_ids_look_like() -> None:
+    tried = 0
+
+    async def run(_: web.Request) -> web.Response:
+        nonlocal tried
+        tried += 1
+        if tried == 1:
+            words = "Thread t already has an active run 7f3a-22."
+            return web.json_response({"error": {"message": words}}, status=400)
+        return web.json_response(RUN)
+
+    listed = answering({**EMPTY_LIST, "data": [{**REPLY, "run_id": "run-abc", "content": HI}]})
+    routes = assistants_routes(post_runs=run, get_messages=listed, get_runs=answering(EMPTY_LIST))
+    routes["GET /threads/t/runs/7f3a-22"] = answering({**RUN, "id": "7f3a-22"})
+    assert text_of(await asked(routes, lock_patience=PATIENCE)) == "hi"
 
 
 # Without a server
