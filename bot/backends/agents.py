@@ -20,6 +20,7 @@ from bot.backends.downloads import saved
 from bot.backends.failures import check_lengths, once_answering, translated
 from bot.backends.limits import AGENTS_MESSAGE, PAGE
 from bot.backends.local_messages import file_problem
+from bot.backends.moderation import Moderation
 from bot.backends.retries import LOCK_PATIENCE, Patience
 from bot.backends.streaming import BREAKS, stream_timeout
 from bot.backends.transcription import transcribed
@@ -85,6 +86,7 @@ class AgentsBackend:
             Ability.FUNCTIONS,
             Ability.REASONING_EFFORT,
             Ability.REASONING_SUMMARY,
+            Ability.MODERATION,
         }
     )
 
@@ -103,6 +105,7 @@ class AgentsBackend:
         self._client = client
         self._patience = patience or Patience()
         self._poll = poll
+        self._moderation = Moderation(client, self._patience)
         self._sessions = Sessions(client, histories, self._patience, lock_patience, stream_timeout(silence))
 
     async def close(self) -> None:
@@ -135,7 +138,7 @@ class AgentsBackend:
         check_lengths(request.messages, self.message_limit)
         answering = False
         try:
-            async with aclosing(self._events(request)) as events:
+            async with aclosing(self._moderation.around(request, self._events(request))) as events:
                 async for event in events:
                     answering = answering or isinstance(event, TextDelta | TextDone)
                     yield event
@@ -394,4 +397,4 @@ def _explained(error: openai.APIError, assistant: Assistant | None = None) -> Ba
         return translated(error, assistant)
     if "/agents/sessions/" in error.request.url.path:
         return ThreadGone("The session is gone from the server.")
-    return BackendUnsupported("this server does not offer the Agents API; set BOBBIN_BACKEND to another")
+    return BackendUnsupported("This server does not offer the Agents API. An admin can set BOBBIN_BACKEND to another.")

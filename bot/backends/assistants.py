@@ -120,7 +120,7 @@ class AssistantsBackend:
         check_lengths(request.messages, self.message_limit)
         answering = False
         try:
-            async with aclosing(self._events(request)) as events:
+            async with aclosing(self._moderation.around(request, self._events(request))) as events:
                 async for event in events:
                     answering = answering or isinstance(event, TextDelta | TextDone)
                     yield event
@@ -139,11 +139,8 @@ class AssistantsBackend:
             raise translated(error) from error
 
     async def _events(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
-        if request.assistant.moderation and not (request.outputs or request.backend_run):
-            await self._moderation.check_posts(request.messages)
-        events = self._runs.follow(request, await self._opened(request))
-        async with aclosing(events), aclosing(self._moderation.held_back(events)) as checked:
-            async for event in checked if request.assistant.moderation else events:
+        async with aclosing(self._runs.follow(request, await self._opened(request))) as events:
+            async for event in events:
                 yield event
 
     async def _opened(self, request: RunRequest) -> Stream | str:

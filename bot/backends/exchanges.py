@@ -9,6 +9,9 @@ from bot.backends.limits import CHARACTERS_PER_TOKEN, IMAGE_TOKENS
 from bot.backends.transcript import joined
 from bot.engine.ports import HistoryItem, ToolCall
 
+#: Marks an answer that was cut off. No server sees it.
+_CUT = "bobbin_cut"
+
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
@@ -30,14 +33,21 @@ def exchanges_of(items: Sequence[HistoryItem]) -> dict[str, Exchange]:
     return {exchange: Exchange(tuple(each)) for exchange, each in grouped.items()}
 
 
+def answer(text: str, *, cut: bool = False) -> dict[str, Any]:
+    """What the assistant said, as an item; `cut` where the server ended it too early."""
+    return {"role": "assistant", "content": text, **({_CUT: True} if cut else {})}
+
+
 def is_open(exchange: Exchange) -> bool:
     """Whether it has no answer yet: the last thing said is not the assistant's."""
     return not exchange.items or exchange.items[-1].get("role") != "assistant"
 
 
 def ends_with(exchanges: Sequence[Exchange], asked: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a conversation ends with this having been asked, and not answered: by a run that is retried."""
-    return bool(exchanges) and is_open(exchanges[-1]) and list(exchanges[-1].items) == list(asked)
+    """Whether a conversation ends with this having been asked, and not answered, or not whole: by a run that is
+    retried."""
+    *_, last = (each.items for each in exchanges) if exchanges else [()]
+    return bool(last) and list(last[:-1] if last[-1].get(_CUT) else last) == list(asked)
 
 
 def calls_of(exchange: Exchange) -> tuple[ToolCall, ...]:
@@ -57,7 +67,7 @@ def said_in(exchange: Exchange) -> str:
 
 def trimmed(exchanges: Sequence[Exchange], tokens: int) -> list[Mapping[str, Any]] | None:
     """The items of the latest exchanges that fit into so many tokens, whole ones only, and always the last; None where
-    that alone does not fit."""
+    that alone does not fit. An answer at the end that was cut off is left out: its question is asked again."""
     kept: list[Exchange] = []
     for exchange in reversed(exchanges):
         tokens -= exchange.tokens
@@ -66,7 +76,10 @@ def trimmed(exchanges: Sequence[Exchange], tokens: int) -> list[Mapping[str, Any
         kept.insert(0, exchange)
     if exchanges and not kept:
         return None
-    return [item for exchange in kept for item in exchange.items]
+    items = [item for exchange in kept for item in exchange.items]
+    if items and items[-1].get(_CUT):
+        items.pop()
+    return [{name: value for name, value in item.items() if name != _CUT} for item in items]
 
 
 def _tokens(item: Mapping[str, Any]) -> int:

@@ -17,7 +17,7 @@ import structlog
 from openai.types import responses as types
 
 from bot.backends.checks import check_models, unreachable
-from bot.backends.exchanges import Exchange, calls_of, ends_with, exchanges_of, is_open, said_in, trimmed
+from bot.backends.exchanges import Exchange, answer, calls_of, ends_with, exchanges_of, is_open, said_in, trimmed
 from bot.backends.failures import check_lengths, once_answering, translated
 from bot.backends.limits import CHARACTERS_PER_TOKEN
 from bot.backends.local_messages import file_problem, input_of
@@ -114,11 +114,12 @@ class LocalBackend:
             await self._client.models.list()
         except openai.APIConnectionError as error:
             return [Check("backend local", unreachable(self._client, error))]
+        except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
+            return [Check("backend local", translated(error).sentence)]
         except openai.APIError as error:
             # That a server does not list its models is no news; check_models tells what else is wrong.
             _log.debug("models-not-listed", error=type(error).__name__)
-        checks = await check_models(self._client, models)
-        return [Check("backend local", None), *checks]
+        return [Check("backend local", None), *await check_models(self._client, models)]
 
     def file_problem(self, assistant: Assistant, name: str, media_type: str, size: int) -> str | None:  # noqa: ARG002
         return file_problem(media_type, size)
@@ -150,7 +151,7 @@ class LocalBackend:
             return
         items: list[Any] = [_output(call.id, "Error: this was cancelled. Nothing was done.") for call in calls_of(mine)]
         if shown.strip():
-            items.append({"role": "assistant", "content": shown})
+            items.append(answer(shown))
         await self._keep(request.backend_thread, request.run, items)
 
     async def _events(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
@@ -259,7 +260,7 @@ class LocalBackend:
                 raise RunBroken(
                     "The connection to the model server broke in the middle of the answer. Please try again."
                 )
-            await self._keep(request.backend_thread, request.run, [{"role": "assistant", "content": shown}])
+            await self._keep(request.backend_thread, request.run, [answer(shown)])
             return [RunEnded(RunStatus.COMPLETED, model=request.assistant.model)]
         if response.status == "failed" and not shown:
             failure = failure_of(response)
@@ -268,7 +269,7 @@ class LocalBackend:
         text = progress.transcript.settle(answer_of(response), final=response.status == "completed")
         whole = text if text is not None else shown
         calls = _own_ids(request, response)
-        items: list[Any] = [{"role": "assistant", "content": whole}] if whole else []
+        items: list[Any] = [answer(whole, cut=response.status == "incomplete")] if whole else []
         items += [
             {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": call.arguments}
             for call in calls
@@ -321,5 +322,7 @@ def _explained(error: openai.APIError, assistant: Assistant) -> BackendError:
     if "context" in said and ("length" in said or "exceed" in said or "window" in said or "size" in said):
         return ContextOverflow("This conversation is too long for the model. Reset the thread, or start a new one.")
     if isinstance(error, openai.NotFoundError) and error.code != "model_not_found":
-        return BackendUnsupported("this server does not offer the Responses API; set OPENAI_BASE_URL to another")
+        return BackendUnsupported(
+            "This server does not offer the Responses API. An admin can set OPENAI_BASE_URL to another."
+        )
     return translated(error, assistant)

@@ -4,6 +4,7 @@ https://platform.openai.com/docs/guides/moderation
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from functools import partial
 
 import openai
@@ -13,7 +14,17 @@ from openai.types import ModerationImageURLInputParam
 from bot.backends.limits import IMAGE_TYPES
 from bot.backends.local_messages import data_url
 from bot.backends.retries import Patience, patiently
-from bot.engine.ports import CallsWanted, FileMade, Message, RunEnded, RunEvent, Sources, TextDelta, TextDone
+from bot.engine.ports import (
+    CallsWanted,
+    FileMade,
+    Message,
+    RunEnded,
+    RunEvent,
+    RunRequest,
+    Sources,
+    TextDelta,
+    TextDone,
+)
 from bot.errors import BackendUnsupported, Moderated
 
 _log = structlog.get_logger()
@@ -32,7 +43,19 @@ class Moderation:
         self._client = client
         self._patience = patience
 
-    async def check_posts(self, messages: Sequence[Message]) -> None:
+    async def around(
+        self, request: RunRequest, events: AsyncGenerator[RunEvent, None]
+    ) -> AsyncGenerator[RunEvent, None]:
+        """A run's events; for an assistant with `moderation` after a look at what was asked, if the backend has not
+        got it yet, and with one at what is answered."""
+        wanted = request.assistant.moderation
+        async with aclosing(events), aclosing(self._held_back(events)) as checked:
+            if wanted and not (request.outputs or request.backend_run):
+                await self._check_posts(request.messages)
+            async for event in checked if wanted else events:
+                yield event
+
+    async def _check_posts(self, messages: Sequence[Message]) -> None:
         """Raises Moderated where one of them is objected to, or a picture in it. Documents are not looked into."""
         texts = [message.text for message in messages if message.text.strip()]
         pictures = [file for message in messages for file in message.files if file.media_type in IMAGE_TYPES]
@@ -43,7 +66,7 @@ class Moderation:
             if await self._flagged([shown]):
                 raise Moderated(_POSTS)
 
-    async def held_back(self, events: AsyncIterator[RunEvent]) -> AsyncGenerator[RunEvent, None]:
+    async def _held_back(self, events: AsyncIterator[RunEvent]) -> AsyncGenerator[RunEvent, None]:
         """The events of a run, its text and all that belongs to it only once the whole text was checked."""
         text, made = "", list[RunEvent]()
         async for event in events:

@@ -127,7 +127,7 @@ class ResponsesBackend:
         check_lengths(request.messages, self.message_limit)
         answering = False
         try:
-            async with aclosing(self._moderated(request)) as events:
+            async with aclosing(self._moderation.around(request, self._events(request))) as events:
                 async for event in events:
                     answering = answering or isinstance(event, TextDelta | TextDone)
                     yield event
@@ -152,17 +152,6 @@ class ResponsesBackend:
             return  # with its conversation, the run is gone
         except openai.APIError as error:
             raise translated(error) from error
-
-    async def _moderated(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
-        """A run's events; with moderation, after a look at what was asked, and with one at what is answered."""
-        events: AsyncGenerator[RunEvent, None] = self._events(request)
-        if request.assistant.moderation:
-            if request.backend_run is None:
-                await self._moderation.check_posts(request.messages)
-            events = self._moderation.held_back(events)
-        async with aclosing(events):
-            async for event in events:
-                yield event
 
     async def _keep_asked(self, request: RunRequest, after: str, shown: str) -> None:
         """A response that is cancelled leaves nothing in its conversation, and people refer to what they asked."""
@@ -232,7 +221,8 @@ class ResponsesBackend:
             return translated(error, assistant)
         if request is None or _unknown_route(error):
             return BackendUnsupported(
-                "this server does not offer OpenAI's Responses and Conversations; set BOBBIN_BACKEND to another"
+                "This server does not offer OpenAI's Responses and Conversations. An admin can set BOBBIN_BACKEND to "
+                "another."
             )
         try:
             await self._client.conversations.retrieve(request.backend_thread)

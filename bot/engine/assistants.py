@@ -8,6 +8,9 @@ from bot.engine.assistant_files import HOSTED_TOOLS, definitions, read_assistant
 from bot.engine.ports import Ability, Assistant, Scope, Thread
 from bot.errors import AssistantFileError, CommandError
 
+#: What to do about an ability that an assistant has by default.
+_INSTEAD = {Ability.HOSTED_MCP_APPROVAL: "write `approval: false` if nobody needs to be asked"}
+
 
 class Assistants:
     """The definitions at hand, and the rule for who answers."""
@@ -108,8 +111,9 @@ def problems_of(
     source = assistant.source or assistant.key
     for ability in wanted_by(assistant):
         if ability not in abilities:
+            instead = _INSTEAD.get(ability, "take it out")
             yield (
-                f"{source}: {ability} cannot be used with BOBBIN_BACKEND={backend}; take it out, or choose another "
+                f"{source}: {ability} cannot be used with BOBBIN_BACKEND={backend}; {instead}, or choose another "
                 "backend (docs/backends.md)."
             )
     for name in assistant.tools:
@@ -128,6 +132,7 @@ def wanted_by(assistant: Assistant) -> Iterator[Ability]:
         yield Ability(name) if name in HOSTED_TOOLS else Ability.FUNCTIONS
     settings = {
         Ability.HOSTED_MCP: assistant.hosted_mcp,
+        Ability.HOSTED_MCP_APPROVAL: any(server.approval for server in assistant.hosted_mcp),
         Ability.FUNCTIONS: assistant.mcp_servers,
         Ability.TEMPERATURE: assistant.temperature is not None,
         Ability.TOP_P: assistant.top_p is not None,

@@ -120,6 +120,7 @@ class Ability(StrEnum):
     WEB_SEARCH = "web_search"
     IMAGE_GENERATION = "image_generation"
     HOSTED_MCP = "hosted_mcp"
+    HOSTED_MCP_APPROVAL = "hosted_mcp.approval"
     FUNCTIONS = "functions"  # function tools and MCP servers of Bobbin's own
     TEMPERATURE = "temperature"
     TOP_P = "top_p"

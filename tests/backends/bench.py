@@ -1,19 +1,18 @@
 """A backend with a real client at a local server, and what the tests ask of both."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import openai
 import pytest
 
-from bot.backends.assistants import AssistantsBackend
-from bot.backends.responses import ResponsesBackend
 from bot.backends.retries import Patience
 from bot.engine.ports import (
     Assistant,
+    Backend,
     Message,
     RunEnded,
     RunEvent,
@@ -24,6 +23,7 @@ from bot.engine.ports import (
     ThreadKey,
 )
 from bot.playground.openai import LocalOpenAI, RecordedRequest, ScriptedBrain
+from storage.sqlite import SqliteStorage
 
 KEY = ThreadKey("T1", "C1", "1700000000.000100")
 TUTOR = Assistant("tutor", "Tutor", "You teach mathematics.", "gpt-6.1-terra", tools=("code_interpreter",))
@@ -72,8 +72,7 @@ def ended(events: list[RunEvent]) -> RunEnded:
     return last
 
 
-Either = AssistantsBackend | ResponsesBackend
-B = TypeVar("B", bound=Either)
+B = TypeVar("B", bound=Backend)
 
 
 @dataclass(frozen=True)
@@ -83,6 +82,10 @@ class Bench(Generic[B]):
     server: LocalOpenAI
     backend: B
     client: openai.AsyncOpenAI
+    #: Who is asked where nobody else is named.
+    assistant: Assistant = TUTOR
+    #: Where a backend keeps histories that the server does not.
+    storage: SqliteStorage | None = None
 
     async def thread(self, *history: Message) -> str:
         return await self.backend.create_thread(KEY, history)
@@ -107,7 +110,8 @@ class Bench(Generic[B]):
 
     async def ask(self, text: str, **changes: Any) -> list[RunEvent]:
         """The events of a run that answers one message in a new thread."""
-        return await self.run(request(await self.thread(), message(1, text), **changes))
+        assistant = {"assistant": self.assistant}
+        return await self.run(request(await self.thread(), message(1, text), **(assistant | changes)))
 
     def calls(self, method: str, path: str) -> list[RecordedRequest]:
         """The requests so far; `path` is a regular expression for the whole path."""
@@ -116,7 +120,7 @@ class Bench(Generic[B]):
 
 @asynccontextmanager
 async def connected(
-    kind: type[B],
+    kind: Callable[..., B],
     *,
     key: str = "sk-local",
     patience: Patience = PATIENCE,
@@ -125,6 +129,7 @@ async def connected(
     silence: float = 10.0,
     poll: float = 0.001,
     background: bool = False,
+    assistant: Assistant = TUTOR,
     **server: Any,
 ) -> AsyncIterator[Bench[B]]:
     """In seconds: `timeout` of the client, `silence` of its streams, `poll`. `server` are LocalOpenAI's options."""
@@ -133,5 +138,22 @@ async def connected(
         client = openai.AsyncOpenAI(api_key=key, base_url=local.url, max_retries=0, timeout=timeout)
         extra: dict[str, Any] = {"background": True} if background else {}
         backend = kind(client, patience=patience, lock_patience=lock_patience, poll=poll, silence=silence, **extra)
-        yield Bench(local, backend, client)
-        await backend.close()
+        try:
+            yield Bench(local, backend, client, assistant)
+        finally:
+            await backend.close()
+
+
+@asynccontextmanager
+async def remembering(make: Callable[..., B], **options: Any) -> AsyncIterator[Bench[B]]:
+    """As `connected`, for a backend that keeps histories in a database: `make` gets that after the client."""
+    storage = await SqliteStorage.open("sqlite:///:memory:")
+
+    def made(client: openai.AsyncOpenAI, **told: Any) -> B:
+        return make(client, storage, **told)
+
+    try:
+        async with connected(made, **options) as bench:
+            yield replace(bench, storage=storage)
+    finally:
+        await storage.close()

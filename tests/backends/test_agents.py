@@ -2,16 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import openai
 import pytest
 
 from bot.backends.agents import AgentsBackend
-from bot.backends.retries import Patience
 from bot.engine.ports import (
     Attachment,
     CallsWanted,
@@ -32,7 +30,6 @@ from bot.errors import BackendRefused, BackendUnsupported, ThreadGone, ThreadLoc
 from bot.playground.openai import (
     CodeInterpreterCall,
     FunctionCall,
-    LocalOpenAI,
     MadeFile,
     McpCall,
     Question,
@@ -40,8 +37,18 @@ from bot.playground.openai import (
     ScriptedBrain,
     WebSearch,
 )
-from storage.sqlite import SqliteStorage
-from tests.backends.bench import KEY, NO_PATIENCE, PATIENCE, TUTOR, ended, message, request, started, text_of
+from tests.backends.bench import (
+    NO_PATIENCE,
+    TUTOR,
+    Bench,
+    ended,
+    message,
+    remembering,
+    request,
+    started,
+    text_of,
+)
+from tests.backends.contract import ModerationContract, ServerRunContract
 
 WEATHER = ToolSpec("get_weather", "The weather of a town.", {"type": "object", "properties": {}})
 PLAIN = replace(TUTOR, tools=())
@@ -50,42 +57,38 @@ WIKI = HostedMcp("wiki", "https://wiki.test/mcp")
 EVENTS = "/agents/sessions/{s}/events"
 
 
-@dataclass
-class Agents:
-    server: LocalOpenAI
-    backend: AgentsBackend
-    storage: SqliteStorage
-
-    async def run(self, wanted: RunRequest) -> list[RunEvent]:
-        return [event async for event in self.backend.run(wanted)]
-
-    async def thread(self, *history: Message) -> str:
-        return await self.backend.create_thread(KEY, history)
-
-    async def ask(self, text: str, **changes: Any) -> list[RunEvent]:
-        return await self.run(ask(await self.thread(), message(1, text), **changes))
-
-    def turns(self) -> list[dict[str, Any]]:
-        return [turn for session in self.server.agent_sessions for turn in self.server.agent_turns(session)]
-
-    def users(self) -> list[str]:
-        """What the newest session was told, message by message."""
-        items = self.server.agent_items(list(self.server.agent_sessions)[-1])
-        return [item["content"][0]["text"] for item in items if item.get("role") == "user"]
+def agents(**options: Any) -> AbstractAsyncContextManager[Bench[AgentsBackend]]:
+    return remembering(AgentsBackend, **({"assistant": PLAIN} | options))
 
 
-@asynccontextmanager
-async def agents(*, lock_patience: Patience = PATIENCE, key: str = "sk-local", **server: Any) -> AsyncIterator[Agents]:
-    server.setdefault("brain", ScriptedBrain(lambda _: "pong and more"))
-    async with LocalOpenAI(**server) as openai_server:
-        client = openai.AsyncOpenAI(api_key=key, base_url=openai_server.url, max_retries=0, timeout=10)
-        storage = await SqliteStorage.open("sqlite:///:memory:")
-        backend = AgentsBackend(client, storage, patience=PATIENCE, lock_patience=lock_patience, poll=0.001)
-        try:
-            yield Agents(openai_server, backend, storage)
-        finally:
-            await backend.close()
-            await storage.close()
+def turns(bench: Bench[AgentsBackend]) -> list[Any]:
+    return [turn for session in bench.server.agent_sessions for turn in bench.server.agent_turns(session)]
+
+
+def told(bench: Bench[AgentsBackend]) -> list[tuple[str, str]]:
+    """(role, text) of what the newest session holds."""
+    items = bench.server.agent_items(list(bench.server.agent_sessions)[-1])
+    return [(item["role"], item["content"][0]["text"]) for item in items if item["type"] == "message"]
+
+
+def users(bench: Bench[AgentsBackend]) -> list[str]:
+    return [text for role, text in told(bench) if role == "user"]
+
+
+class TestAgents(ServerRunContract, ModerationContract):
+    run_path = making = "/agents/sessions"
+
+    def connected(self, **options: Any) -> AbstractAsyncContextManager[Bench[Any]]:
+        return agents(**options)
+
+    async def said(self, bench: Bench[Any], thread: str) -> list[tuple[str, str]]:
+        return told(bench)
+
+    def runs_made(self, bench: Bench[Any]) -> int:
+        return len(turns(bench))
+
+    def unknown_thread(self) -> str:
+        return "agents-gone"
 
 
 def ask(thread: str, *messages: Message, **changes: Any) -> RunRequest:
@@ -110,7 +113,7 @@ def listening(heard: list[Question], answer: str) -> ScriptedBrain:
     return ScriptedBrain(listen)
 
 
-async def leave_in_mid_air(bench: Agents, wanted: RunRequest) -> str:
+async def leave_in_mid_air(bench: Bench[AgentsBackend], wanted: RunRequest) -> str:
     """Start a run and go away after its first word. Returns its mark."""
     events: Any = bench.backend.run(wanted)
     seen: list[RunEvent] = []
@@ -134,7 +137,7 @@ async def test_the_answer_comes_word_by_word_then_whole_in_every_turn() -> None:
             assert set(ended(events).usage) >= {"input_tokens", "output_tokens"}
         [session] = bench.server.agent_sessions.values()
         assert session["environment"] == {"type": "none"}
-        assert bench.users() == ["ping", "ping"]
+        assert users(bench) == ["ping", "ping"]
 
 
 async def test_instructions_and_context_are_the_sessions_and_another_context_is_said() -> None:
@@ -145,7 +148,7 @@ async def test_instructions_and_context_are_the_sessions_and_another_context_is_
         await bench.run(ask(thread, message(2, "two"), run="run-2", context="The person asking is Bob."))
         await bench.run(ask(thread, message(3, "three"), run="run-3", context="The person asking is Bob."))
         assert heard[0].instructions == "You teach mathematics.\n\nThe person asking is Ada."
-        assert bench.users() == [
+        assert users(bench) == [
             "one",
             "(This is from Bobbin, not from a person: The person asking is Bob.)",
             "two",
@@ -157,7 +160,7 @@ async def test_history_is_written_into_the_first_message() -> None:
     async with agents() as bench:
         thread = await bench.thread(message(1, "hello"), message(2, " "), message(3, "hi there", "assistant"))
         await bench.run(ask(thread, message(4, "ping")))
-        assert bench.users() == [
+        assert users(bench) == [
             "What was said in this conversation before, oldest first:\n\nPerson: hello\n\nYou: hi there",
             "ping",
         ]
@@ -173,7 +176,7 @@ async def test_another_assistant_gets_a_session_that_is_told_what_was_said() -> 
         assert len(bench.server.agent_sessions) == 3
         said = ("Person: hello", "Person: one", "You: pong", "Person: two", "You: pong")
         before = "What was said in this conversation before, oldest first:\n\n" + "\n\n".join(said)
-        assert bench.users() == [before, "three"]
+        assert users(bench) == [before, "three"]
         assert [question.model for question in heard] == [TUTOR.model, "gpt-6-luna", TUTOR.model]
         assert heard[1].instructions.startswith("You rhyme.")
 
@@ -259,7 +262,7 @@ async def test_functions_are_wanted_and_their_outputs_go_on() -> None:
         # Handed in, and then the process died: it is not handed in again.
         taken_up = await bench.run(replace(with_output, attempt=2))
         assert text_of(taken_up) == "Let me see.\n\nIt is sunny."
-        assert len(bench.turns()) == 1
+        assert len(turns(bench)) == 1
 
 
 async def test_a_failed_call_is_told_as_one() -> None:
@@ -332,7 +335,7 @@ async def test_a_stream_that_breaks_is_made_up_for_by_the_items(turn: int, fault
         method, path = ("POST", "/agents/sessions") if turn == 1 else ("GET", EVENTS)
         bench.server.faults.add(method=method, path=path, **fault)
         events = await bench.run(ask(thread, message(2, "ping"), run="run-2"))
-        assert len(bench.turns()) == turn
+        assert len(turns(bench)) == turn
     assert ended(events).status is RunStatus.COMPLETED
     assert text_of(events) == "pong and more"
 
@@ -351,7 +354,7 @@ async def test_what_may_have_been_accepted_is_not_asked_twice(turn: int, when: s
         path = "/agents/sessions" if turn == 1 else EVENTS
         bench.server.faults.add(method="POST", path=path, when=when, **fault)
         events = await bench.run(ask(thread, message(2, "ping"), run="run-2"))
-        assert len(bench.turns()) == turn
+        assert len(turns(bench)) == turn
     assert text_of(events) == "pong and more"
 
 
@@ -369,7 +372,7 @@ async def test_a_run_that_went_on_without_us_is_found_again(turn: int, known: st
         mark = {"turn": f"{session}/{after}/{own}", "session": f"{session}/{after}/", "nothing": "//"}[known]
         gate.set()
         events = await bench.run(replace(first, attempt=2, backend_run=mark))
-        assert len(bench.turns()) == turn
+        assert len(turns(bench)) == turn
     assert started(events) == f"{session}/{after}/{own}"
     assert (text_of(events), ended(events).status) == ("one two three", RunStatus.COMPLETED)
 
@@ -380,11 +383,11 @@ async def test_a_run_that_never_reached_the_server_begins() -> None:
         first = ask(thread, message(1, "ping"))
         assert text_of(await bench.run(replace(first, attempt=2, backend_run="//"))) == "pong and more"
         [session] = bench.server.agent_sessions
-        [turn] = bench.turns()
+        [turn] = turns(bench)
         mark = f"{session}/{turn['id']}/"
         second = ask(thread, message(2, "ping"), run="run-2", attempt=2, backend_run=mark)
         assert text_of(await bench.run(second)) == "pong and more"
-        assert bench.users() == ["ping", "ping"]
+        assert users(bench) == ["ping", "ping"]
 
 
 async def test_a_run_that_was_cancelled_is_made_again_when_it_is_taken_up() -> None:
@@ -395,7 +398,7 @@ async def test_a_run_that_was_cancelled_is_made_again_when_it_is_taken_up() -> N
         await bench.backend.cancel(replace(first, backend_run=mark))
         gate.set()
         events = await bench.run(replace(first, attempt=2, backend_run=mark))
-        assert [turn["status"] for turn in bench.turns()] == ["cancelled", "completed"]
+        assert [turn["status"] for turn in turns(bench)] == ["cancelled", "completed"]
     assert text_of(events) == "one two"
 
 
@@ -410,7 +413,7 @@ async def test_a_cancel_ends_what_waits_and_the_next_run_is_a_turn_of_its_own() 
         mark = started(await bench.run(first))
         for _ in range(2):
             await bench.backend.cancel(replace(first, backend_run=mark), "Let me see.")
-        assert [turn["status"] for turn in bench.turns()] == ["cancelled"]
+        assert [turn["status"] for turn in turns(bench)] == ["cancelled"]
         events = await bench.run(ask(thread, message(2, "weather?"), run="run-2", functions=(WEATHER,)))
         assert isinstance(events[-1], CallsWanted)
         await bench.backend.cancel(replace(first, backend_run="sess_gone//"))
@@ -422,7 +425,7 @@ async def test_a_turn_that_an_earlier_run_left_is_ended_and_not_steered() -> Non
         await bench.run(ask(thread, message(1, "weather?"), functions=(WEATHER,)))
         events = await bench.run(ask(thread, message(2, "again?"), run="run-2", functions=(WEATHER,)))
         assert isinstance(events[-1], CallsWanted)
-        assert [turn["status"] for turn in bench.turns()] == ["cancelled", "waiting"]
+        assert [turn["status"] for turn in turns(bench)] == ["cancelled", "waiting"]
 
 
 async def test_a_turn_that_cannot_be_ended_is_said() -> None:
@@ -443,7 +446,7 @@ async def test_a_session_that_failed_is_replaced_by_one_that_knows_what_was_said
         [session] = bench.server.agent_sessions
         bench.server.agent_sessions[session]["status"] = "failed"
         await bench.run(ask(thread, message(2, "two"), run="run-2"))
-        before, asked = bench.users()
+        before, asked = users(bench)
         assert "Person: one\n\nYou: pong and more" in before
         assert asked == "two"
 

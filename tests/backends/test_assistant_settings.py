@@ -14,7 +14,6 @@ from bot.backends.retries import Patience
 from bot.engine.ports import (
     Ability,
     Assistant,
-    Attachment,
     CallsWanted,
     FileMade,
     RunEvent,
@@ -24,7 +23,7 @@ from bot.engine.ports import (
     ToolOutput,
     ToolSpec,
 )
-from bot.errors import BackendBusy, BackendRefused, BackendUnsupported, Moderated
+from bot.errors import BackendBusy, BackendRefused, BackendUnsupported
 from bot.playground.openai import (
     CodeInterpreterCall,
     FunctionCall,
@@ -335,37 +334,6 @@ async def test_a_quota_that_is_used_up_is_no_matter_of_the_model() -> None:
 # Safety
 
 SAFE = replace(TUTOR, moderation=True)
-
-
-async def test_a_post_that_is_objected_to_does_not_reach_the_model() -> None:
-    async with assistants() as bench:
-        bench.server.switches.flagged = {"bomb": "violence"}
-        thread = await bench.thread()
-        with pytest.raises(Moderated) as caught:
-            await bench.run(request(thread, message(1, "hello"), message(2, "a bomb"), assistant=SAFE))
-        assert not caught.value.retry
-        assert not bench.server.messages(thread)
-        assert not bench.server.runs
-
-
-async def test_a_picture_that_is_objected_to_does_not_reach_the_model(tmp_path: Path) -> None:
-    picture = tmp_path / "a.png"
-    picture.write_bytes(b"\x89PNG\r\n\x1a\n a bomb")
-    attached = Attachment("a.png", "image/png", picture.stat().st_size, picture)
-    async with assistants() as bench:
-        bench.server.switches.flagged = {"bomb": "violence"}
-        thread = await bench.thread()
-        asked = replace(message(1, ""), files=(attached,))
-        with pytest.raises(Moderated):
-            await bench.run(request(thread, asked, assistant=SAFE))
-        assert not bench.server.messages(thread)
-
-
-async def test_an_answer_that_is_objected_to_is_not_shown() -> None:
-    async with assistants(brain=ScriptedBrain(lambda _: "this is how a bomb is made")) as bench:
-        bench.server.switches.flagged = {"bomb": "violence"}
-        seen = await bench.broken(request(await bench.thread(), message(1, "how?"), assistant=SAFE), Moderated)
-    assert not [event for event in seen if isinstance(event, TextDelta | TextDone)]
 
 
 async def test_an_answer_that_passes_is_shown_once_it_was_checked(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from bot.engine.ports import RunStatus, TextDelta
 from bot.errors import BackendError, BackendUnsupported, RunBroken, ThreadGone, ThreadLocked
 from bot.playground.openai import FunctionCall, LocalOpenAI, ScriptedBrain
 from tests.backends.bench import KEY, NO_PATIENCE, TUTOR, Bench, connected, ended, message, request, started, text_of
-from tests.backends.contract import BackendContract
+from tests.backends.contract import ServerThreadContract
 
 RUNS = "/threads/{t}/runs"
 MESSAGES = "/threads/{t}/messages"
@@ -25,13 +25,14 @@ def assistants(**options: Any) -> AbstractAsyncContextManager[Bench[AssistantsBa
     return connected(AssistantsBackend, **options)
 
 
-class TestAssistants(BackendContract):
+class TestAssistants(ServerThreadContract):
     run_path = RUNS
+    making = r"/threads/\w+/runs"
 
     def connected(self, **options: Any) -> AbstractAsyncContextManager[Bench[Any]]:
         return assistants(**options)
 
-    def said(self, bench: Bench[Any], thread: str) -> list[tuple[str, str]]:
+    async def said(self, bench: Bench[Any], thread: str) -> list[tuple[str, str]]:
         return [(each.role, each.text) for each in bench.server.messages(thread)]
 
     def runs_made(self, bench: Bench[Any]) -> int:

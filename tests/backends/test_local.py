@@ -1,9 +1,8 @@
 """The backend that keeps conversations itself, against a server that keeps nothing."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Any
 
 import openai
@@ -13,11 +12,11 @@ from hypothesis import strategies as st
 
 from bot.backends.exchanges import Exchange, trimmed
 from bot.backends.local import LocalBackend
+from bot.backends.retries import Patience
 from bot.engine.ports import (
     Attachment,
     CallsWanted,
     Message,
-    RunEvent,
     RunRequest,
     RunStatus,
     TextDelta,
@@ -25,9 +24,10 @@ from bot.engine.ports import (
     ToolSpec,
 )
 from bot.errors import BackendUnsupported, ContextOverflow, PostTooLong, RunBroken
-from bot.playground.openai import FunctionCall, LocalOpenAI, Question, ScriptedBrain
+from bot.playground.openai import FunctionCall, Question, ScriptedBrain
 from storage.sqlite import SqliteStorage
-from tests.backends.bench import KEY, PATIENCE, TUTOR, ended, message, request, text_of
+from tests.backends.bench import TUTOR, Bench, ended, message, remembering, request, text_of
+from tests.backends.contract import MessagesContract
 
 WEATHER = ToolSpec("get_weather", "The weather of a town.", {"type": "object", "properties": {}})
 #: What Ollama, vLLM, llama.cpp and LM Studio share.
@@ -38,35 +38,44 @@ PORTABLE = {
 PLAIN = replace(TUTOR, tools=())
 
 
-@dataclass
-class Local:
-    server: LocalOpenAI
-    backend: LocalBackend
-    storage: SqliteStorage
+def local(*, context_tokens: int = 32_000, **options: Any) -> AbstractAsyncContextManager[Bench[LocalBackend]]:
+    def make(
+        client: openai.AsyncOpenAI, storage: SqliteStorage, *, patience: Patience, silence: float, **_: Any
+    ) -> LocalBackend:
+        return LocalBackend(client, storage, context_tokens=context_tokens, patience=patience, silence=silence)
 
-    async def run(self, wanted: RunRequest) -> list[RunEvent]:
-        return [event async for event in self.backend.run(wanted)]
-
-    async def thread(self, *history: Message) -> str:
-        return await self.backend.create_thread(KEY, history)
-
-    async def kept(self, thread: str) -> list[dict[str, Any]]:
-        return [json.loads(item.item) for item in await self.storage.items(thread)]
-
-    def sent(self) -> list[dict[str, Any]]:
-        return [each.body for each in self.server.requests if each.path == "/responses"]
+    return remembering(make, **options)
 
 
-@asynccontextmanager
-async def local(*, context_tokens: int = 32_000, **server: Any) -> AsyncIterator[Local]:
-    server.setdefault("brain", ScriptedBrain(lambda _: "pong and more"))
-    async with LocalOpenAI(**server) as openai_server:
-        client = openai.AsyncOpenAI(api_key="sk-local", base_url=openai_server.url, max_retries=0, timeout=10)
-        storage = await SqliteStorage.open("sqlite:///:memory:")
-        backend = LocalBackend(client, storage, context_tokens=context_tokens, patience=PATIENCE)
-        yield Local(openai_server, backend, storage)
-        await backend.close()
-        await storage.close()
+async def kept(bench: Bench[LocalBackend], thread: str) -> list[dict[str, Any]]:
+    assert bench.storage
+    return [json.loads(item.item) for item in await bench.storage.items(thread)]
+
+
+def sent(bench: Bench[LocalBackend]) -> list[dict[str, Any]]:
+    return [each.body for each in bench.calls("POST", "/responses")]
+
+
+class TestLocal(MessagesContract):
+    run_path = making = "/responses"
+    tutor = PLAIN
+
+    def connected(self, **options: Any) -> AbstractAsyncContextManager[Bench[Any]]:
+        return local(**options)
+
+    async def said(self, bench: Bench[Any], thread: str) -> list[tuple[str, str]]:
+        """As Bobbin keeps it: what people said as text, what the server said in its own parts."""
+        return [(item["role"], _text(item["content"])) for item in await kept(bench, thread) if "role" in item]
+
+    def runs_made(self, bench: Bench[Any]) -> int:
+        return len(bench.server.responses)
+
+    def unknown_thread(self) -> str:
+        return "local-gone"
+
+
+def _text(content: Any) -> str:
+    return content if isinstance(content, str) else "".join(part["text"] for part in content)
 
 
 def ask(thread: str, *messages: Message, **changes: Any) -> RunRequest:
@@ -84,7 +93,7 @@ async def test_the_answer_comes_word_by_word_and_is_kept() -> None:
         events = await bench.run(ask(thread, message(1, "ping")))
         assert [event.text for event in events if isinstance(event, TextDelta)] == ["pong", " and", " more"]
         assert ended(events).status is RunStatus.COMPLETED
-        assert await bench.kept(thread) == [
+        assert await kept(bench, thread) == [
             {"role": "user", "content": "ping"},
             {"role": "assistant", "content": "pong and more"},
         ]
@@ -103,9 +112,9 @@ async def test_the_whole_conversation_is_sent_each_time_and_nothing_that_is_not_
         await bench.run(ask(thread, message(3, "one"), assistant=settings))
         await bench.run(ask(thread, message(4, "two"), run="run-2", functions=(WEATHER,)))
         assert [text for _, text in heard[1].messages] == ["hello", "hi", "one", "I hear 3.", "two"]
-        for sent in bench.sent():
-            assert set(sent) <= PORTABLE
-            assert sent["store"] is False
+        for body in sent(bench):
+            assert set(body) <= PORTABLE
+            assert body["store"] is False
         assert not bench.server.conversations
 
 
@@ -116,7 +125,7 @@ async def test_a_run_that_is_taken_up_is_not_made_twice() -> None:
         await bench.run(first)
         again = await bench.run(replace(first, attempt=2, backend_run="run-1"))
         assert text_of(again) == "pong and more"
-        assert len(bench.sent()) == 1
+        assert len(sent(bench)) == 1
 
 
 async def test_a_run_that_died_before_its_answer_is_made_again_without_doubling_its_question() -> None:
@@ -128,7 +137,7 @@ async def test_a_run_that_died_before_its_answer_is_made_again_without_doubling_
             await bench.run(first)
         again = await bench.run(replace(first, attempt=2, backend_run="run-1"))
         assert text_of(again) == "pong and more"
-        assert [item["content"] for item in await bench.kept(thread)] == ["ping", "pong and more"]
+        assert [item["content"] for item in await kept(bench, thread)] == ["ping", "pong and more"]
 
 
 async def test_calls_and_outputs_are_kept_and_go_on() -> None:
@@ -142,7 +151,7 @@ async def test_calls_and_outputs_are_kept_and_go_on() -> None:
         [call] = again[-1].calls
         rest = await bench.run(replace(first, outputs=(ToolOutput(call.id, "sunny"),)))
         assert text_of(rest) == "It is sunny."
-        kinds = [item.get("type") or item["role"] for item in await bench.kept(thread)]
+        kinds = [item.get("type") or item["role"] for item in await kept(bench, thread)]
         assert kinds == ["user", "function_call", "function_call_output", "assistant"]
 
 
@@ -152,8 +161,8 @@ async def test_a_cancel_leaves_no_call_unanswered_and_keeps_what_was_shown() -> 
         first = ask(thread, message(1, "weather?"), functions=(WEATHER,))
         await bench.run(first)
         await bench.backend.cancel(first, "Let me")
-        kept = await bench.kept(thread)
-        assert [item.get("type") or item["role"] for item in kept][-2:] == ["function_call_output", "assistant"]
+        items = await kept(bench, thread)
+        assert [item.get("type") or item["role"] for item in items][-2:] == ["function_call_output", "assistant"]
         await bench.run(ask(thread, message(2, "weather?"), run="run-2", functions=(WEATHER,)))
 
 
@@ -179,7 +188,7 @@ async def test_a_conversation_that_is_too_long_is_cut_from_its_beginning() -> No
         thread = await bench.thread()
         for number in range(6):
             await bench.run(ask(thread, message(number, f"{number} " + "word " * 200), run=f"run-{number}"))
-        last = bench.sent()[-1]["input"]
+        last = sent(bench)[-1]["input"]
     assert last[-1]["content"].startswith("5 ")
     assert last[0]["role"] == "user"
     assert 1 < len(last) < 11
@@ -211,7 +220,7 @@ async def test_pictures_and_texts_go_along_and_the_rest_is_refused(tmp_path: Any
     )
     async with local() as bench:
         await bench.run(ask(await bench.thread(), Message("1", "user", "look", files)))
-        [text, image] = bench.sent()[-1]["input"][-1]["content"]
+        [text, image] = sent(bench)[-1]["input"][-1]["content"]
         assert "File rows.csv" in text["text"]
         assert image["image_url"].startswith("data:image/png;base64,")
         assert "cannot use" in str(bench.backend.file_problem(PLAIN, "x.zip", "application/zip", 5))

@@ -213,7 +213,9 @@ async def test_a_refused_overflow_yields_nothing_of_an_answer_and_is_asked_once(
 
 
 async def test_a_server_without_the_protocol_is_told_in_one_sentence_everywhere() -> None:
-    sentence = "this server does not offer OpenAI's Responses and Conversations; set BOBBIN_BACKEND to another"
+    sentence = (
+        "This server does not offer OpenAI's Responses and Conversations. An admin can set BOBBIN_BACKEND to another."
+    )
     async with responses() as bench:
         thread = await bench.thread()
         for method, path in (

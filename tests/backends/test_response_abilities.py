@@ -25,7 +25,7 @@ from bot.engine.ports import (
     ToolOutput,
     ToolSpec,
 )
-from bot.errors import BackendBusy, Moderated
+from bot.errors import BackendBusy
 from bot.playground.openai import (
     CodeInterpreterCall,
     FileCitation,
@@ -298,18 +298,6 @@ class TestSettings:
             events = await bench.ask("ping", assistant=assistant)
         assert text_of(events) == "pong and more"
         assert ended(events).model == "gpt-6-luna"
-
-    async def test_moderation_stops_a_post_and_an_answer(self) -> None:
-        assistant = replace(TUTOR, moderation=True)
-        async with responses() as bench:
-            bench.server.switches.flagged["bomb"] = "violence"
-            await bench.broken(request(await bench.thread(), message(1, "a bomb"), assistant=assistant), Moderated)
-            assert not bench.server.responses
-            bench.server.switches.flagged["pong"] = "violence"
-            seen = await bench.broken(
-                request(await bench.thread(), message(1, "ping"), assistant=assistant, run="run-2"), Moderated
-            )
-        assert text_of(seen) == ""
 
     async def test_files_that_are_never_read_end_in_a_sentence(self, tmp_path: Path, monkeypatch: Any) -> None:
         (tmp_path / "handbook.md").write_text("Holidays.")

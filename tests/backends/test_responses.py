@@ -12,7 +12,7 @@ from bot.engine.ports import RunEvent, RunStarted, RunStatus, TextDelta
 from bot.errors import BackendUnsupported, ContextOverflow, RunBroken, ThreadGone
 from bot.playground.openai import ScriptedBrain
 from tests.backends.bench import KEY, TUTOR, Bench, connected, ended, message, request, started, text_of
-from tests.backends.contract import BackendContract
+from tests.backends.contract import ServerThreadContract
 
 OVERFLOW: dict[str, Any] = {
     "code": "context_length_exceeded",
@@ -29,13 +29,13 @@ def said(bench: Bench[Any], conversation: str) -> list[tuple[str, str]]:
     return [(each["role"], "".join(part["text"] for part in each["content"])) for each in items]
 
 
-class TestResponses(BackendContract):
-    run_path = "/responses"
+class TestResponses(ServerThreadContract):
+    run_path = making = "/responses"
 
     def connected(self, **options: Any) -> AbstractAsyncContextManager[Bench[Any]]:
         return responses(**options)
 
-    def said(self, bench: Bench[Any], thread: str) -> list[tuple[str, str]]:
+    async def said(self, bench: Bench[Any], thread: str) -> list[tuple[str, str]]:
         return said(bench, thread)
 
     def runs_made(self, bench: Bench[Any]) -> int:
