@@ -27,8 +27,9 @@ class Terminal:
 
     def grow(self, text: str) -> None:
         """More of the answer."""
-        if text and not self._own and self._before:
-            self._write("\n\n")
+        if not self._own and self._before:
+            text = text.lstrip("\n")  # some backends keep the texts of a run apart themselves
+            self._write("\n\n" if text else "")
         self._own += text
         self._write(text)
 
