@@ -15,26 +15,8 @@ import yaml
 
 from bot.engine.assistant_files import parse_assistant
 from bot.errors import AssistantFileError, BobbinError
+from bot.retired_models import retirement
 
-#: Models that OpenAI has switched off or announced to, when, and what stands in their place; of several that fit, the
-#: longest counts (openai/types/shared/chat_model.py, https://developers.openai.com/api/docs/deprecations).
-_RETIRED = {
-    "chatgpt-4o-latest": ("2026-02-17", "gpt-6-luna"),
-    "gpt-3.5-turbo": ("2026-10-23", "gpt-6-luna"),
-    "gpt-4": ("2026-10-23", "gpt-6.1-terra"),
-    "gpt-4-turbo": ("2026-10-23", "gpt-6.1-terra"),
-    "gpt-4.1": ("2027-01-14", "gpt-6-luna"),
-    "gpt-4.1-nano": ("2026-10-23", "gpt-6-luna"),
-    "gpt-4o": ("2027-01-14", "gpt-6-luna"),
-    "gpt-4o-2024-05-13": ("2026-10-23", "gpt-6-luna"),
-    "gpt-5": ("2026-12-11", "gpt-6.1-terra"),
-    "gpt-5.1": ("2027-04-01", "gpt-6.1-terra"),
-    "gpt-5.4-nano": ("2027-04-01", "gpt-6-luna"),
-    "o1": ("2026-10-23", "gpt-6.2-sol"),
-    "o3": ("2026-12-11", "gpt-6.2-sol"),
-    "o3-mini": ("2026-10-23", "gpt-6.1-terra"),
-    "o4-mini": ("2026-10-23", "gpt-6.1-terra"),
-}
 #: Hosted tools by their names in the API; `retrieval` is what its first version called file search.
 _HOSTED = {"code_interpreter": "code_interpreter", "file_search": "file_search", "retrieval": "file_search"}
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
@@ -136,7 +118,7 @@ def _header(key: str, old: Mapping[str, Any]) -> str:
     settings: dict[str, Any] = {
         "name": _words(old.get("name"))[:256] or key,
         "description": _words(old.get("description"))[:512],
-        "model": _successor(_words(old["model"]))[0],
+        "model": _model(old),
         "tools": list(dict.fromkeys(_HOSTED[_type(tool)] for tool in _tools(old) if _type(tool) in _HOSTED)),
         **{name: _number(name, old.get(name)) for name in _NUMBERS},
         "reasoning_effort": _effort(old.get("reasoning_effort")),
@@ -152,9 +134,9 @@ def _header(key: str, old: Mapping[str, Any]) -> str:
 def _losses(old: Mapping[str, Any]) -> Iterator[str]:
     """What an object has that its file does not say."""
     model = _words(old["model"])
-    successor, ends = _successor(model)
-    if ends:
-        yield f"model {model} (at OpenAI until {ends}): {successor} stands in its place"
+    if end := retirement(model):
+        until = f"{end.ends} at the latest" if end.of_family else end.ends
+        yield f"model {model} (at OpenAI until {until}): {end.successor} stands in its place"
     for tool in _tools(old):
         yield from _tool_losses(tool)
     yield from _file_losses(old)
@@ -228,13 +210,11 @@ def _names(value: Any) -> str:
 # What is kept
 
 
-def _successor(model: str) -> tuple[str, str | None]:
-    """What stands in a model's place, and when OpenAI switches it off; the model itself, None where it stays."""
-    fitting = [old for old in _RETIRED if model == old or model.startswith(f"{old}-")]
-    if not fitting:
-        return model, None
-    ends, successor = _RETIRED[max(fitting, key=len)]
-    return successor, ends
+def _model(old: Mapping[str, Any]) -> str:
+    """An object's model, or what stands in its place."""
+    model = _words(old["model"])
+    end = retirement(model)
+    return end.successor if end else model
 
 
 def _kind(old: Any) -> Any:

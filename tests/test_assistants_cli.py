@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openai.types.shared import chat_model
 
 from bot import cli
 from bot.engine.assistant_files import parse_assistant
 from bot.old_assistants import assistants_in, imported
+from bot.retired_models import retirement
 
 _OLD = {
     "id": "asst_1",
@@ -245,6 +247,9 @@ def test_the_report_has_all_that_is_lost_and_nothing_else(fields: dict[str, Any]
         ("gpt-5.4", "gpt-5.4"),
         ("gpt-5.2", "gpt-5.2"),
         ("gpt-6-luna", "gpt-6-luna"),
+        ("gpt-5-codex", "gpt-6.1-terra"),
+        ("o3-pro-2025-06-10", "gpt-6.2-sol"),
+        ("ft:gpt-4o-mini-2024-07-18:acme::1", "ft:gpt-4o-mini-2024-07-18:acme::1"),
         ("my-own", "my-own"),
     ],
 )
@@ -257,6 +262,49 @@ def test_retired_models_are_replaced_and_others_kept(model: str, successor: str)
 def test_what_only_its_model_lost_says_until_when() -> None:
     (made,) = imported([{"model": "gpt-4.1-nano", "instructions": "x"}])
     assert made.losses == ("model gpt-4.1-nano (at OpenAI until 2026-10-23): gpt-6-luna stands in its place",)
+
+
+@pytest.mark.parametrize("model", ["gpt-4-prod-deployment", "gpt-4-my-finetune", "o3-team", "gpt-4o-1", "gpt-5-ours"])
+def test_a_model_of_ones_own_that_begins_like_a_retired_one_is_kept(model: str) -> None:
+    (made,) = imported([{"model": model, "instructions": "x"}])
+    assert (parse_assistant("x", made.text, "x").model, made.losses) == (model, ())
+
+
+@pytest.mark.parametrize(
+    ("model", "until"),
+    [
+        ("gpt-5.2-chat-latest", "2026-08-10"),
+        ("gpt-5.3-chat-latest", "2026-08-10"),
+        ("codex-mini-latest", "2026-02-12"),
+        ("gpt-5-chat-latest", "2026-07-23"),
+        ("gpt-5.1-chat-latest", "2026-07-23"),
+        ("gpt-5.1-codex", "2026-07-23"),
+        ("o1-mini", "2025-10-27"),
+        ("o1-preview-2024-09-12", "2025-07-28"),
+        ("gpt-4-32k", "2025-06-06"),
+        ("gpt-5.1-codex-max", "2027-04-01 at the latest"),
+        ("gpt-4-1106-vision-preview", "2026-10-23 at the latest"),
+        ("gpt-4o-2025-01-01", "2027-01-14 at the latest"),
+    ],
+)
+def test_a_model_ends_on_its_own_day_and_not_on_its_familys(model: str, until: str) -> None:
+    (made,) = imported([{"model": model, "instructions": "x"}])
+    assert len(made.losses) == 1
+    assert made.losses[0].startswith(f"model {model} (at OpenAI until {until}): ")
+
+
+def test_every_day_that_the_sdk_knows_is_known() -> None:
+    """Its types say until when each model is there, in a text below them."""
+    described = Path(chat_model.__file__).read_text(encoding="utf-8").partition("Deprecated values:")[2]
+    days = 0
+    for entry in described.split("\n- "):
+        day = re.search(r"shutdown\s+date:\s+(\d{4}-\d{2}-\d{2})", entry)
+        for model in re.findall(r'"([^"]+)"', entry) if day else ():
+            days += 1
+            known = retirement(model)
+            assert known is not None, model
+            assert (known.ends, known.of_family) == (day and day[1], False), model
+    assert days > 50
 
 
 def test_a_tool_under_two_names_is_written_once() -> None:
