@@ -15,7 +15,7 @@ import yaml
 
 from bot.engine.assistant_files import parse_assistant
 from bot.errors import AssistantFileError, BobbinError
-from bot.retired_models import retirement
+from bot.retired_models import may_refuse_sampling, retirement
 
 #: Hosted tools by their names in the API; `retrieval` is what its first version called file search.
 _HOSTED = {"code_interpreter": "code_interpreter", "file_search": "file_search", "retrieval": "file_search"}
@@ -120,7 +120,7 @@ def _header(key: str, old: Mapping[str, Any]) -> str:
         "description": _words(old.get("description"))[:512],
         "model": _model(old),
         "tools": list(dict.fromkeys(_HOSTED[_type(tool)] for tool in _tools(old) if _type(tool) in _HOSTED)),
-        **{name: _number(name, old.get(name)) for name in _NUMBERS},
+        **{name: _kept_number(name, old) for name in _NUMBERS},
         "reasoning_effort": _effort(old.get("reasoning_effort")),
         "response_format": _format(old.get("response_format")),
     }
@@ -142,14 +142,22 @@ def _losses(old: Mapping[str, Any]) -> Iterator[str]:
     yield from _file_losses(old)
     if old.get("metadata"):
         yield "metadata is not kept"
-    for name in ("reasoning_effort", *_NUMBERS):
-        kept = _effort(old.get(name)) if name == "reasoning_effort" else _number(name, old.get(name))
-        if old.get(name) is not None and kept is None:
-            yield f"{name} is nothing that can be used"
+    if old.get("reasoning_effort") is not None and _effort(old["reasoning_effort"]) is None:
+        yield "reasoning_effort is nothing that can be used"
+    for name in _NUMBERS:
+        yield from _number_losses(name, old)
     yield from _format_losses(old.get("response_format"))
     for name, value in old.items():
         if name not in _KNOWN and value not in (None, "", [], {}):
             yield f"{_words(name)[:60]} is not known here"
+
+
+def _number_losses(name: str, old: Mapping[str, Any]) -> Iterator[str]:
+    value = _number(name, old.get(name))
+    if old.get(name) is not None and value is None:
+        yield f"{name} is nothing that can be used"
+    elif value not in (None, _USUAL_NUMBER, _kept_number(name, old)):
+        yield f"{name} {value:g} is left out, because {_model(old)} may refuse it"
 
 
 def _tool_losses(tool: Mapping[str, Any]) -> Iterator[str]:
@@ -215,6 +223,11 @@ def _model(old: Mapping[str, Any]) -> str:
     model = _words(old["model"])
     end = retirement(model)
     return end.successor if end else model
+
+
+def _kept_number(name: str, old: Mapping[str, Any]) -> float | None:
+    """A number as a file says it. None where it says nothing, cannot, or had better not."""
+    return None if may_refuse_sampling(_model(old)) else _number(name, old.get(name))
 
 
 def _kind(old: Any) -> Any:

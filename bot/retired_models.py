@@ -97,3 +97,9 @@ def retirement(model: str) -> Retirement | None:
         return _KNOWN[model]
     family = _FAMILIES.get(model) or _FAMILIES.get(_SNAPSHOT.sub("", model))
     return Retirement(_KNOWN[family].ends, _KNOWN[family].successor, of_family=True) if family else None
+
+
+def may_refuse_sampling(model: str) -> bool:
+    """Whether a model reasons, and so may refuse a request that sets temperature or top_p: the o-series, and GPT from
+    the fifth on."""
+    return re.match(r"(ft:)?(o[1-9]|gpt-([5-9]|[1-9]\d))(?![a-z0-9])", model) is not None

@@ -134,10 +134,11 @@ def test_an_old_assistant_becomes_a_file_with_a_report(run: Any, tmp_path: Path)
         "function get_weather",
         "code_interpreter: its files",
         "metadata",
+        "temperature 0.3 is left out, because gpt-6-luna may refuse it",
     ):
         assert loss in out
     assistant = parse_assistant("x", (tmp_path / "new" / "math-tutor.md").read_text(), "x")
-    assert (assistant.name, assistant.temperature, assistant.top_p) == ("Math Tutor ✨", 0.3, None)
+    assert (assistant.name, assistant.temperature, assistant.top_p) == ("Math Tutor ✨", None, None)
     assert assistant.instructions == "You are a tutor.\n---\nBe kind."
     assert run("check", "new")[0] == 0
     code, _, err = run("import", "old.json", "--into", "new")
@@ -262,6 +263,21 @@ def test_retired_models_are_replaced_and_others_kept(model: str, successor: str)
 def test_what_only_its_model_lost_says_until_when() -> None:
     (made,) = imported([{"model": "gpt-4.1-nano", "instructions": "x"}])
     assert made.losses == ("model gpt-4.1-nano (at OpenAI until 2026-10-23): gpt-6-luna stands in its place",)
+
+
+@pytest.mark.parametrize(
+    ("model", "kept"),
+    [("my-own", True), ("gpt-oss:20b", True), ("o200k", True), ("gpt-4o-team", True), ("gpt-4o", False),
+     ("gpt-5.4", False), ("gpt-6-luna", False), ("gpt-6", False), ("o3-pro", False), ("o9", False)],
+)  # fmt: skip
+def test_a_number_that_a_reasoning_model_may_refuse_is_left_out_and_told(model: str, kept: bool) -> None:
+    (made,) = imported([{"model": model, "instructions": "x", "temperature": 0.2, "top_p": 0.9}])
+    assistant = parse_assistant("x", made.text, "x")
+    assert (assistant.temperature, assistant.top_p) == ((0.2, 0.9) if kept else (None, None))
+    told = [loss.split(" is left out")[0] for loss in made.losses if "is left out" in loss]
+    assert told == ([] if kept else ["temperature 0.2", "top_p 0.9"])
+    (made,) = imported([{"model": model, "instructions": "x", "temperature": 1, "top_p": 1.0}])
+    assert not any("is left out" in loss for loss in made.losses)
 
 
 @pytest.mark.parametrize("model", ["gpt-4-prod-deployment", "gpt-4-my-finetune", "o3-team", "gpt-4o-1", "gpt-5-ours"])
