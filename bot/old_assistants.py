@@ -29,6 +29,8 @@ _KNOWN = frozenset(
     {"id", "object", "created_at", "name", "description", "model", "instructions", "tools", "tool_resources"}
     | {"file_ids", "metadata", "response_format", "reasoning_effort", *_NUMBERS}
 )
+#: What a file may have of them, in characters; the old API's own limits.
+_NAME_LIMIT, _DESCRIPTION_LIMIT = 256, 512
 #: Of a file's name; what else it has is its ending, and a number where two are called the same.
 _KEY_LIMIT = 60
 
@@ -42,7 +44,24 @@ class Imported:
     losses: tuple[str, ...]
 
 
-def read_objects(file: Path) -> list[Mapping[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """Assistant objects as they were saved. `cut_after` is the id of the last one where the API had more of them, and
+    empty where it did not say which that is; None where these are all."""
+
+    objects: Sequence[Mapping[str, Any]]
+    cut_after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """What became of assistant objects: those that are files now, and a line for each that no file can hold."""
+
+    made: tuple[Imported, ...]
+    refused: tuple[str, ...] = ()
+
+
+def read_objects(file: Path) -> Saved:
     """The assistant objects that a file holds. Raises BobbinError."""
     try:
         # Some programs put a byte order mark in front.
@@ -54,15 +73,14 @@ def read_objects(file: Path) -> list[Mapping[str, Any]]:
     return assistants_in(text, str(file))
 
 
-def assistants_in(text: str, source: str) -> list[Mapping[str, Any]]:
+def assistants_in(text: str, source: str) -> Saved:
     """The assistant objects in a JSON text: one, a list of them, or the API's list answer. Raises BobbinError."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise BobbinError(f"{source} is not JSON: {error}.") from error
-    if isinstance(found, Mapping) and isinstance(found.get("data"), list):
-        found = found["data"]
-    objects = found if isinstance(found, list) else [found]
+    answer = found if isinstance(found, Mapping) and isinstance(found.get("data"), list) else {"data": found}
+    objects = answer["data"] if isinstance(answer["data"], list) else [answer["data"]]
     for place, each in enumerate(objects, 1):
         if not isinstance(each, Mapping) or not _words(each.get("model")):
             raise BobbinError(f"{source}: entry {place} is no assistant; an assistant has a model.")
@@ -70,16 +88,21 @@ def assistants_in(text: str, source: str) -> list[Mapping[str, Any]]:
             raise BobbinError(f"{source}: entry {place} is no assistant; its `object` is something else.")
     if not objects:
         raise BobbinError(f"{source} holds no assistant.")
-    return objects
+    if answer.get("has_more") is not True:
+        return Saved(objects)
+    return Saved(objects, cut_after=_words(answer.get("last_id")) or _words(objects[-1].get("id")))
 
 
-def imported(objects: Sequence[Mapping[str, Any]]) -> Iterator[Imported]:
-    """Each object as a file, under a key of its own. Raises BobbinError for one that no file can hold."""
-    taken: set[str] = set()
+def imported(objects: Sequence[Mapping[str, Any]]) -> Import:
+    """Each object as a file, under a key of its own. One that no file can hold is not in the way of the others."""
+    made: list[Imported] = []
+    refused: list[str] = []
     for each in objects:
-        key = _free(_slug(_words(each.get("name"))), taken)
-        taken.add(key)
-        yield _imported(key, each)
+        try:
+            made.append(_imported(_free(_slug(_words(each.get("name"))), {other.key for other in made}), each))
+        except AssistantFileError as error:
+            refused += (error.sentence, *error.more)
+    return Import(tuple(made), tuple(refused))
 
 
 def write_files(made: Sequence[Imported], folder: Path, *, force: bool) -> list[Path]:
@@ -101,23 +124,22 @@ def write_files(made: Sequence[Imported], folder: Path, *, force: bool) -> list[
 
 
 def _imported(key: str, old: Mapping[str, Any]) -> Imported:
+    """Raises AssistantFileError where no file can hold it."""
     losses = list(_losses(old))
     instructions = _clean(old.get("instructions")).strip()
     if not instructions:
         instructions = "You are a helpful assistant."
         losses.append("it had no instructions; a general line stands in their place")
     text = f"---\n{_header(key, old)}---\n{instructions}\n"
-    try:
-        parse_assistant(key, text, key)
-    except AssistantFileError as error:
-        raise BobbinError(f"This assistant cannot be carried over: {error.sentence}") from error
+    name, number = _words(old.get("name"))[:_NAME_LIMIT], _words(old.get("id"))[:_NAME_LIMIT]
+    parse_assistant(key, text, f"{name or key} ({number})" if number else name or key)
     return Imported(key, text, tuple(losses))
 
 
 def _header(key: str, old: Mapping[str, Any]) -> str:
     settings: dict[str, Any] = {
-        "name": _words(old.get("name"))[:256] or key,
-        "description": _words(old.get("description"))[:512],
+        "name": _words(old.get("name"))[:_NAME_LIMIT] or key,
+        "description": _words(old.get("description"))[:_DESCRIPTION_LIMIT],
         "model": _model(old),
         "tools": list(dict.fromkeys(_HOSTED[_type(tool)] for tool in _tools(old) if _type(tool) in _HOSTED)),
         **{name: _kept_number(name, old) for name in _NUMBERS},
@@ -133,10 +155,13 @@ def _header(key: str, old: Mapping[str, Any]) -> str:
 
 def _losses(old: Mapping[str, Any]) -> Iterator[str]:
     """What an object has that its file does not say."""
+    for name, limit in (("name", _NAME_LIMIT), ("description", _DESCRIPTION_LIMIT)):
+        yield from _text_losses(name, old.get(name), limit)
     model = _words(old["model"])
     if end := retirement(model):
         until = f"{end.ends} at the latest" if end.of_family else end.ends
         yield f"model {model} (at OpenAI until {until}): {end.successor} stands in its place"
+    yield from _odd_tools(old.get("tools"))
     for tool in _tools(old):
         yield from _tool_losses(tool)
     yield from _file_losses(old)
@@ -150,6 +175,23 @@ def _losses(old: Mapping[str, Any]) -> Iterator[str]:
     for name, value in old.items():
         if name not in _KNOWN and value not in (None, "", [], {}):
             yield f"{_words(name)[:60]} is not known here"
+
+
+def _text_losses(name: str, value: Any, limit: int) -> Iterator[str]:
+    if value is not None and not isinstance(value, str):
+        yield f"{name} is nothing that can be used"
+    elif len(_words(value)) > limit:
+        yield f"{name}: only its first {limit} characters are kept, of {len(_words(value))}"
+
+
+def _odd_tools(tools: Any) -> Iterator[str]:
+    """What stands among the tools, or in their place, and is none."""
+    if isinstance(tools, list):
+        for place, tool in enumerate(tools, 1):
+            if not isinstance(tool, Mapping):
+                yield f"tools: entry {place} is no tool"
+    elif tools is not None:
+        yield "tools is nothing that can be used"
 
 
 def _number_losses(name: str, old: Mapping[str, Any]) -> Iterator[str]:
@@ -175,6 +217,8 @@ def _tool_losses(tool: Mapping[str, Any]) -> Iterator[str]:
 def _file_losses(old: Mapping[str, Any]) -> Iterator[str]:
     """Ids of files and stores mean nothing outside of the old API: their files have to be given again."""
     resources = old.get("tool_resources")
+    if resources is not None and not isinstance(resources, Mapping):
+        yield "tool_resources is nothing that can be used"
     resources = resources if isinstance(resources, Mapping) else {}
     code = _part(resources.get("code_interpreter"), "file_ids")
     search = _part(resources.get("file_search"), "vector_store_ids")

@@ -181,7 +181,7 @@ _OBJECTS = st.dictionaries(st.sampled_from(_FIELDS), _JSON)
 @given(_OBJECTS, st.text(min_size=1, max_size=30))
 def test_whatever_an_object_holds_its_file_can_be_read(fields: dict[str, Any], more: str) -> None:
     text = json.dumps([fields | {"model": f"m{more}", "instructions": fields.get("instructions")}])
-    (made,) = imported(assistants_in(text, "old.json"))
+    (made,) = imported(assistants_in(text, "old.json").objects).made
     assert re.fullmatch(r"[a-z0-9-]{1,60}", made.key)
     assert not any("\n" in loss for loss in made.losses)
     assistant = parse_assistant(made.key, made.text, made.key)
@@ -196,7 +196,7 @@ def test_whatever_an_object_holds_its_file_can_be_read(fields: dict[str, Any], m
 
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs"]) | st.sampled_from("\n\t"), min_size=1))
 def test_instructions_come_over_to_the_letter(instructions: str) -> None:
-    (made,) = imported([{"model": "m", "instructions": f"Say: {instructions}."}])
+    (made,) = imported([{"model": "m", "instructions": f"Say: {instructions}."}]).made
     assert parse_assistant("x", made.text, "x").instructions == f"Say: {instructions}."
     assert not made.losses
 
@@ -227,10 +227,22 @@ _SCHEMA = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type"
             ["code_interpreter: its files (?) stayed", "file_search: its vector stores (vs_1) stayed"],
         ),
         ({"instructions": " "}, ["it had no instructions"]),
+        ({"name": "n" * 256, "description": "d" * 512}, []),
+        (
+            {"name": "n" * 257, "description": "d" * 600},
+            ["name: only its first 256 characters are kept, of 257", "description: only its first 512 characters"],
+        ),
+        ({"name": 7, "description": []}, ["name is nothing that can be used", "description is nothing that can"]),
+        (
+            {"tools": ["code_interpreter", {"type": "code_interpreter"}, None]},
+            ["tools: entry 1 is no tool", "tools: entry 3 is no tool"],
+        ),
+        ({"tools": {"type": "code_interpreter"}}, ["tools is nothing that can be used"]),
+        ({"tool_resources": "file-1"}, ["tool_resources is nothing that can be used"]),
     ],
 )
 def test_the_report_has_all_that_is_lost_and_nothing_else(fields: dict[str, Any], report: list[str]) -> None:
-    (made,) = imported([{"model": "m", "instructions": "x", **fields}])
+    (made,) = imported([{"model": "m", "instructions": "x", **fields}]).made
     assert len(made.losses) == len(report), made.losses
     for loss, beginning in zip(made.losses, report, strict=True):
         assert loss.startswith(beginning)
@@ -255,13 +267,13 @@ def test_the_report_has_all_that_is_lost_and_nothing_else(fields: dict[str, Any]
     ],
 )
 def test_retired_models_are_replaced_and_others_kept(model: str, successor: str) -> None:
-    (made,) = imported([{"model": model, "instructions": "x"}])
+    (made,) = imported([{"model": model, "instructions": "x"}]).made
     assert parse_assistant("x", made.text, "x").model == successor
     assert bool(made.losses) == (model != successor)
 
 
 def test_what_only_its_model_lost_says_until_when() -> None:
-    (made,) = imported([{"model": "gpt-4.1-nano", "instructions": "x"}])
+    (made,) = imported([{"model": "gpt-4.1-nano", "instructions": "x"}]).made
     assert made.losses == ("model gpt-4.1-nano (at OpenAI until 2026-10-23): gpt-6-luna stands in its place",)
 
 
@@ -271,18 +283,18 @@ def test_what_only_its_model_lost_says_until_when() -> None:
      ("gpt-5.4", False), ("gpt-6-luna", False), ("gpt-6", False), ("o3-pro", False), ("o9", False)],
 )  # fmt: skip
 def test_a_number_that_a_reasoning_model_may_refuse_is_left_out_and_told(model: str, kept: bool) -> None:
-    (made,) = imported([{"model": model, "instructions": "x", "temperature": 0.2, "top_p": 0.9}])
+    (made,) = imported([{"model": model, "instructions": "x", "temperature": 0.2, "top_p": 0.9}]).made
     assistant = parse_assistant("x", made.text, "x")
     assert (assistant.temperature, assistant.top_p) == ((0.2, 0.9) if kept else (None, None))
     told = [loss.split(" is left out")[0] for loss in made.losses if "is left out" in loss]
     assert told == ([] if kept else ["temperature 0.2", "top_p 0.9"])
-    (made,) = imported([{"model": model, "instructions": "x", "temperature": 1, "top_p": 1.0}])
+    (made,) = imported([{"model": model, "instructions": "x", "temperature": 1, "top_p": 1.0}]).made
     assert not any("is left out" in loss for loss in made.losses)
 
 
 @pytest.mark.parametrize("model", ["gpt-4-prod-deployment", "gpt-4-my-finetune", "o3-team", "gpt-4o-1", "gpt-5-ours"])
 def test_a_model_of_ones_own_that_begins_like_a_retired_one_is_kept(model: str) -> None:
-    (made,) = imported([{"model": model, "instructions": "x"}])
+    (made,) = imported([{"model": model, "instructions": "x"}]).made
     assert (parse_assistant("x", made.text, "x").model, made.losses) == (model, ())
 
 
@@ -304,7 +316,7 @@ def test_a_model_of_ones_own_that_begins_like_a_retired_one_is_kept(model: str) 
     ],
 )
 def test_a_model_ends_on_its_own_day_and_not_on_its_familys(model: str, until: str) -> None:
-    (made,) = imported([{"model": model, "instructions": "x"}])
+    (made,) = imported([{"model": model, "instructions": "x"}]).made
     assert len(made.losses) == 1
     assert made.losses[0].startswith(f"model {model} (at OpenAI until {until}): ")
 
@@ -324,7 +336,9 @@ def test_every_day_that_the_sdk_knows_is_known() -> None:
 
 
 def test_a_tool_under_two_names_is_written_once() -> None:
-    (made,) = imported([{"model": "m", "instructions": "x", "tools": [{"type": "retrieval"}, {"type": "file_search"}]}])
+    (made,) = imported(
+        [{"model": "m", "instructions": "x", "tools": [{"type": "retrieval"}, {"type": "file_search"}]}]
+    ).made
     assert parse_assistant("x", made.text, "x").tools == ("file_search",)
 
 
@@ -333,9 +347,34 @@ def test_a_schema_nested_beyond_all_bounds_is_reported() -> None:
     for _ in range(400):
         deep = {"items": deep}
     answer = {"type": "json_schema", "json_schema": {"name": "n", "schema": deep}}
-    (made,) = imported([{"model": "m", "instructions": "x", "response_format": answer}])
+    (made,) = imported([{"model": "m", "instructions": "x", "response_format": answer}]).made
     parse_assistant("x", made.text, "x")
     assert made.losses == ("response_format cannot be written here",)
+
+
+def test_a_page_of_a_list_is_not_taken_for_all_of_it(run: Any, tmp_path: Path) -> None:
+    page = {"object": "list", "data": [_OLD, _OLD | {"id": "asst_2"}], "first_id": "asst_1", "has_more": True}
+    for last in ({"last_id": "asst_2"}, {}):
+        (tmp_path / "old.json").write_text(json.dumps(page | last))
+        code, out, _ = run("import", "old.json", "--into", "new", "--force")
+        assert (code, len(list((tmp_path / "new").iterdir()))) == (0, 2)
+        told = [line for line in out.splitlines() if line.startswith("not whole: old.json is one page")]
+        assert len(told) == 1
+        assert "GET /v1/assistants?limit=100&after=asst_2 and import that file too" in told[0]
+    (tmp_path / "old.json").write_text(json.dumps(page | {"has_more": False}))
+    assert "not whole" not in run("import", "old.json", "--into", "new", "--force")[1]
+
+
+def test_an_assistant_that_no_file_can_hold_is_not_in_the_way_of_others(run: Any, tmp_path: Path) -> None:
+    long = _OLD | {"name": "Long", "id": "asst_2", "instructions": "x" * 256_001}
+    (tmp_path / "old.json").write_text(json.dumps([long, _OLD, long | {"id": "asst_3"}]))
+    code, out, err = run("import", "old.json", "--into", "new")
+    assert (code, err) == (1, "")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["math-tutor.md"]
+    assert [line for line in out.splitlines() if line.startswith("not imported")] == [
+        f"not imported: Long ({number}): the instructions have 256,001 characters; 256,000 are allowed."
+        for number in ("asst_2", "asst_3")
+    ]
 
 
 def test_one_object_with_a_byte_order_mark_is_read(run: Any, tmp_path: Path) -> None:
