@@ -1,6 +1,7 @@
 """Definitions: what a file may say, how a mistake is named, who answers."""
 
 import contextlib
+import string
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from bot.engine.assistant_files import parse_assistant, read_assistant
 from bot.engine.assistants import Assistants, load_assistants, problems_of, wanted_by
 from bot.engine.ports import Ability, Assistant, HostedMcp, Scope, Thread, ThreadKey
 from bot.errors import AssistantFileError, CommandError
+from bot.tools.mcp_names import offered_name
 
 _GOOD = "---\nname: Tutor\nmodel: gpt-6.1-terra\ntools: [code_interpreter]\n---\nTeach.\n"
 
@@ -164,6 +166,23 @@ def test_no_text_raises_anything_else(text: str) -> None:
         ("---\nname: x\nmodel: m\nname: y\n---\nHi", "f.md, line 4: name: is given a second time"),
         ("---\nname: x\nmodel: m\nicon: books\n---\nHi", "f.md, line 4: icon: it is an emoji's name"),
         ("---\nname: x\nmodel: m\nfiles: [a.txt]\n---\nHi", "f.md, line 4: files: they need file_search"),
+        ("---\nname: x\nmodel: m\ntools:\n- a\n- b\n- a\n---\nHi", "f.md, line 7: tools.3: a is listed a second time."),
+        (
+            "---\nname: x\nmodel: m\nhosted_mcp:\n- {label: a, url: 'http://b'}\n- {label: a, url: 'http://c'}\n---\nHi",
+            "f.md, line 6: hosted_mcp.2.label: a is another server's label too.",
+        ),
+        (
+            "---\nname: x\nmodel: m\ntools: [clock]\ntool_choice: clok\n---\nHi",
+            "f.md, line 5: tool_choice: clok is none of its tools (clock), nor auto, none, required.",
+        ),
+        (
+            "---\nname: x\nmodel: m\ntool_choice: wiki\nhosted_mcp: [{label: wiki, url: 'http://b'}]\n---\nHi",
+            "f.md, line 4: tool_choice: wiki is none of its tools (none), nor auto",
+        ),
+        (
+            "---\nname: x\nmodel: m\ntool_choice: github__x\nmcp_servers: [tracker]\n---\nHi",
+            "f.md, line 4: tool_choice: github__x is none of its tools (tracker__…), nor auto",
+        ),
         ("---\nname: x\nmodel: m\napprovers: [ada]\n---\nHi", "f.md, line 4: approvers.1: they are ids of Slack users"),
         ("---\nname: x\nmodel: m\nresponse_format: xml\n---\nHi", "f.md, line 4: response_format: it is text, json_"),
         ("---\nname: x\nmodel: m\nhosted_mcp:\n  - label: a\n    url: x\n---\nHi", "f.md, line 6: hosted_mcp.1.url: "),
@@ -193,6 +212,28 @@ def test_a_mistake_is_named_with_its_line(text: str, complaint: str) -> None:
         parse_assistant("f", text, "f.md")
     assert raised.value.sentence.startswith(complaint)
     assert "\n" not in raised.value.sentence
+
+
+@pytest.mark.parametrize("choice", ["auto", "none", "required", "clock", "file_search", "github__search"])
+def test_what_can_be_chosen_is_not_refused(choice: str) -> None:
+    header = f"name: x\nmodel: m\ntools: [clock, file_search]\nmcp_servers: [github]\ntool_choice: {choice}"
+    assert parse_assistant("f", f"---\n{header}\n---\nHi", "f.md").tool_choice == choice
+
+
+@given(st.text(string.ascii_letters + "_-. é", min_size=1, max_size=60), st.text(min_size=1, max_size=60))
+def test_whatever_a_server_calls_its_tool_can_be_chosen(server: str, tool: str) -> None:
+    server = f"s{server}s"
+    settings = {"name": "x", "model": "m", "mcp_servers": [server], "tool_choice": offered_name(server, tool)}
+    assistant = parse_assistant("f", f"---\n{yaml.safe_dump(settings)}---\nHi", "f.md")
+    assert assistant.tool_choice == settings["tool_choice"]
+
+
+def test_what_does_not_go_together_is_told_all_at_once() -> None:
+    header = "name: x\nmodel: m\ntool_choice: c\ntools: [a, a]\nfiles: [f.txt]"
+    with pytest.raises(AssistantFileError) as raised:
+        parse_assistant("f", f"---\n{header}\n---\n", "f.md")
+    told = [raised.value.sentence, *raised.value.more]
+    assert [each.split(":")[0] for each in told] == ["f.md, line 4", "f.md, line 5", "f.md, line 6", "f.md, line 7"]
 
 
 def test_the_assistants_that_ship_are_good() -> None:
