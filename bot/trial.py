@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bot.app import connect_backend
 from bot.engine.answer import MOST_LEGS
-from bot.engine.assistants import load_assistants, problems_of
+from bot.engine.assistants import fitted, load_assistants, problems_of, told_left_out
 from bot.engine.ports import (
     Assistant,
     Backend,
@@ -58,6 +58,9 @@ async def attempt(settings: Settings, key: str, question: str, terminal: Termina
         toolbox = open_toolbox(settings.bobbin_tools, settings.bobbin_mcp, environment(), None)
         stack.push_async_callback(toolbox.close)
         _check(assistant, backend, toolbox)
+        if without := told_left_out(assistant, backend.name, backend.abilities):
+            terminal.note(without)
+        assistant = fitted(assistant, backend.abilities)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bobbin-")))
         deadline = asyncio.timeout(settings.bobbin_run_timeout)
         try:

@@ -120,8 +120,13 @@ def test_a_folder_without_files_is_one_line(run: Any) -> None:
     assert (code, out, err) == (2, "", "bobbin: nowhere holds no *.md definition.\n")
 
 
-def test_those_that_ship_are_well(run: Any) -> None:
-    assert run("check")[0] == 0
+@pytest.mark.parametrize("backend", ["agents", "assistants", "local", "responses"])
+def test_those_that_ship_are_well_with_every_backend(run: Any, backend: str) -> None:
+    code, out, _ = run("check", BOBBIN_BACKEND=backend)
+    assert code == 0
+    [tutor] = [line for line in out.splitlines() if "math-tutor" in line]
+    told = "(without code_interpreter, which BOBBIN_BACKEND=local cannot carry)"
+    assert tutor.endswith(told if backend == "local" else "math-tutor.md")
 
 
 def test_an_old_assistant_becomes_a_file_with_a_report(run: Any, tmp_path: Path) -> None:

@@ -270,6 +270,13 @@ async def test_another_assistant_that_cannot_be_used_here_is_not_in_the_way(tmp_
     assert "web_search cannot be used with BOBBIN_BACKEND=local" in err
 
 
+async def test_a_tool_that_it_can_do_without_is_left_out_and_told(tmp_path: Path) -> None:
+    async with place(tmp_path, "local", ScriptedBrain({"why": "So."})) as (there, _):
+        there.assistant("tools: [code_interpreter]\noptional_tools: [code_interpreter]\n")
+        told = "· without code_interpreter, which BOBBIN_BACKEND=local cannot carry\n"
+        assert await there.tried("a", "why") == (0, "So.\n", told)
+
+
 async def test_errors_are_their_sentence(tmp_path: Path, backend: str) -> None:
     there = Place(tmp_path, backend, None)
     there.assistant()

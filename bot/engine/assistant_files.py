@@ -81,6 +81,7 @@ class _FrontMatter(_Strict):
     description: str = Field(default="", max_length=512)
     model: _Line
     tools: list[_Name] = Field(default=[], max_length=100)
+    optional_tools: list[_Name] = []
     files: list[_Name] = Field(default=[], max_length=1000)
     mcp_servers: list[_Name] = []
     hosted_mcp: list[_HostedMcp] = []
@@ -159,6 +160,7 @@ def parse_assistant(key: str, text: str, source: str) -> Assistant:
         model=front.model,
         description=front.description,
         tools=tuple(front.tools),
+        optional_tools=tuple(front.optional_tools),
         files=tuple(map(Path, front.files)),
         mcp_servers=tuple(front.mcp_servers),
         hosted_mcp=tuple(HostedMcp(m.label, m.url, tuple(m.allowed_tools), m.approval) for m in front.hosted_mcp),
@@ -201,7 +203,17 @@ def _twice(front: _FrontMatter) -> Iterator[tuple[tuple[int | str, ...], str]]:
 def _without_what_they_need(front: _FrontMatter) -> Iterator[tuple[tuple[int | str, ...], str]]:
     if front.files and "file_search" not in front.tools:
         yield ("files",), "they need file_search among the tools"
+    for place, name in enumerate(front.optional_tools):
+        if name not in front.tools:
+            yield ("optional_tools", place), f"{name} is not among the tools"
+        elif name not in HOSTED_TOOLS:
+            yield (
+                ("optional_tools", place),
+                f"{name} is there wherever Bobbin is; only the provider's tools may be missing",
+            )
     choice = front.tool_choice
+    if choice in front.optional_tools:
+        yield ("tool_choice",), f"{choice} may be missing (optional_tools), so it cannot be what is always chosen"
     if choice and choice not in (*_CHOICES, *front.tools) and not any(_of(each, choice) for each in front.mcp_servers):
         tools = ", ".join([*front.tools, *(f"{server}__…" for server in front.mcp_servers)]) or "none"
         yield ("tool_choice",), f"{choice} is none of its tools ({tools}), nor {', '.join(_CHOICES)}"

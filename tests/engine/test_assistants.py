@@ -10,8 +10,17 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.backends import ABILITIES
 from bot.engine.assistant_files import parse_assistant, read_assistant
-from bot.engine.assistants import Assistants, load_assistants, problems_of, wanted_by
+from bot.engine.assistants import (
+    Assistants,
+    check_abilities,
+    fitted,
+    left_out,
+    load_assistants,
+    problems_of,
+    wanted_by,
+)
 from bot.engine.ports import Ability, Assistant, HostedMcp, Scope, Thread, ThreadKey
 from bot.errors import AssistantFileError, CommandError
 from bot.tools.mcp_names import offered_name
@@ -183,6 +192,18 @@ def test_no_text_raises_anything_else(text: str) -> None:
             "---\nname: x\nmodel: m\ntool_choice: github__x\nmcp_servers: [tracker]\n---\nHi",
             "f.md, line 4: tool_choice: github__x is none of its tools (tracker__…), nor auto",
         ),
+        (
+            "---\nname: x\nmodel: m\noptional_tools: [web_search]\n---\nHi",
+            "f.md, line 4: optional_tools.1: web_search is not among the tools.",
+        ),
+        (
+            "---\nname: x\nmodel: m\ntools: [clock]\noptional_tools: [clock]\n---\nHi",
+            "f.md, line 5: optional_tools.1: clock is there wherever Bobbin is",
+        ),
+        (
+            "---\nname: x\nmodel: m\ntool_choice: web_search\ntools: [web_search]\noptional_tools: [web_search]\n---\n",
+            "f.md, line 4: tool_choice: web_search may be missing (optional_tools)",
+        ),
         ("---\nname: x\nmodel: m\napprovers: [ada]\n---\nHi", "f.md, line 4: approvers.1: they are ids of Slack users"),
         ("---\nname: x\nmodel: m\nresponse_format: xml\n---\nHi", "f.md, line 4: response_format: it is text, json_"),
         ("---\nname: x\nmodel: m\nhosted_mcp:\n  - label: a\n    url: x\n---\nHi", "f.md, line 6: hosted_mcp.1.url: "),
@@ -239,10 +260,32 @@ def test_what_does_not_go_together_is_told_all_at_once() -> None:
 def test_the_assistants_that_ship_are_good() -> None:
     assistants = load_assistants(Path("assistants"), None)
     tutor = assistants.get("math-tutor")
-    assert tutor.tools == ("code_interpreter",)
+    assert tutor.tools == tutor.optional_tools == ("code_interpreter",)
     assert tutor.instructions.startswith("You are a personal math tutor.")
     assert assistants.default.key == "general"
     assert len(assistants.all()) == 3
+
+
+@pytest.mark.parametrize("backend", sorted(ABILITIES))
+def test_the_assistants_that_ship_start_with_every_backend(backend: str) -> None:
+    can = ABILITIES[backend]
+    assistants = load_assistants(Path("assistants"), None)
+    check_abilities(assistants, backend, can, frozenset(), frozenset())
+    missing = left_out(assistants.get("math-tutor"), can)
+    assert missing == (("code_interpreter",) if backend == "local" else ())
+    fitting = assistants.fitted(can)
+    assert fitting.default.key == assistants.default.key
+    assert set(fitting.get("math-tutor").tools) == {"code_interpreter"} - set(missing)
+
+
+def test_what_is_not_optional_is_refused_still() -> None:
+    assistant = Assistant(
+        "w", "W", "x", "m", tools=("web_search", "file_search"), optional_tools=("file_search",), files=(Path("a"),)
+    )
+    [problem] = problems_of(assistant, "local", frozenset(), frozenset(), frozenset())
+    assert problem.startswith("w: web_search cannot be used with BOBBIN_BACKEND=local")
+    fitting = fitted(assistant, frozenset())
+    assert (fitting.tools, fitting.files) == (("web_search",), ())
 
 
 def test_an_unreadable_file_a_missing_folder_and_an_unknown_default_are_refused(tmp_path: Path) -> None:
