@@ -18,7 +18,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot import backends, listeners
 from bot.engine.answer import Helpers
-from bot.engine.assistants import check_abilities, load_assistants
+from bot.engine.assistants import check_abilities, left_out, load_assistants
 from bot.engine.attachments import Attachments
 from bot.engine.calls import Calls
 from bot.engine.commands import Commands
@@ -82,6 +82,10 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         )
         stack.push_async_callback(toolbox.close)
         check_abilities(assistants, backend.name, backend.abilities, toolbox.known(), toolbox.servers())
+        for each in assistants.all():
+            if missing := left_out(each, backend.abilities):
+                _log.warning("tools-left-out", assistant=each.key, tools=missing, backend=backend.name)
+        assistants = assistants.fitted(backend.abilities)
         commands = Commands(storage, assistants)
         waiting = Waiting(notices)
         stack.push_async_callback(waiting.close)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bot.backends import ABILITIES
 from bot.engine.assistant_files import definitions, read_assistant
-from bot.engine.assistants import problems_of, same_keys
+from bot.engine.assistants import problems_of, same_keys, told_left_out
 from bot.engine.ports import Assistant
 from bot.errors import AssistantFileError
 from bot.settings import Settings, environment
@@ -15,10 +15,12 @@ from bot.tools.toolbox import CombinedToolbox, open_toolbox
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """A file that was looked at (or a setting), and each of its mistakes, a line each."""
+    """A file that was looked at (or a setting), and each of its mistakes, a line each; `without` says which optional
+    tools the backend cannot carry."""
 
     at: str
     mistakes: tuple[str, ...] = ()
+    without: str | None = None
 
 
 def look(settings: Settings, folder: Path | None) -> Iterator[Looked]:
@@ -31,20 +33,23 @@ def look(settings: Settings, folder: Path | None) -> Iterator[Looked]:
     toolbox = open_toolbox(settings.bobbin_tools, settings.bobbin_mcp, environment(), None)
     known: dict[str, Assistant] = {}
     for path in files:
-        yield Looked(str(path), tuple(_mistakes(path, settings, toolbox, known)))
+        yield _looked(path, settings, toolbox, known)
     default = settings.bobbin_default_assistant
     if folder is None and default and default.lower() not in {path.stem.lower() for path in files}:
         mistake = f"BOBBIN_DEFAULT_ASSISTANT: there is no file {default}.md in {chosen}."
         yield Looked("BOBBIN_DEFAULT_ASSISTANT", (mistake,))
 
 
-def _mistakes(path: Path, settings: Settings, toolbox: CombinedToolbox, known: dict[str, Assistant]) -> Iterator[str]:
-    """One file's mistakes. `known` has the first assistant of each key; this one is added."""
+def _looked(path: Path, settings: Settings, toolbox: CombinedToolbox, known: dict[str, Assistant]) -> Looked:
+    """One file. `known` has the first assistant of each key; this one is added."""
     try:
         assistant = read_assistant(path)
     except AssistantFileError as error:
-        yield from (error.sentence, *error.more)
-        return
-    yield from same_keys((known.setdefault(assistant.key, assistant), assistant))
+        return Looked(str(path), (error.sentence, *error.more))
     backend = settings.bobbin_backend
-    yield from problems_of(assistant, backend, ABILITIES[backend], toolbox.known(), toolbox.servers())
+    abilities = ABILITIES[backend]
+    mistakes = (
+        *same_keys((known.setdefault(assistant.key, assistant), assistant)),
+        *problems_of(assistant, backend, abilities, toolbox.known(), toolbox.servers()),
+    )
+    return Looked(str(path), mistakes, told_left_out(assistant, backend, abilities))

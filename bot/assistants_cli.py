@@ -43,7 +43,7 @@ def check(folder: Annotated[Path | None, typer.Argument(help="Where the files ar
         for mistake in looked.mistakes:
             typer.echo(f"not ok  {mistake}")
         if not looked.mistakes:
-            typer.echo(f"ok      {looked.at}")
+            typer.echo(f"ok      {looked.at}" + (f" ({looked.without})" if looked.without else ""))
         wrong = wrong or bool(looked.mistakes)
     if wrong:
         raise typer.Exit(1)
@@ -55,13 +55,21 @@ def import_(
     into: Annotated[Path | None, typer.Option(help="The folder to write to.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
 ) -> None:
-    """Make files of assistants that were saved from the old Assistants API, and say what does not carry over."""
-    made = list(imported(read_objects(file)))
-    written = write_files(made, into or _settings().bobbin_assistants, force=force)
-    for each, path in zip(made, written, strict=True):
+    """Make files of assistants that were saved from the old Assistants API, and say what does not carry over; exit
+    code 1 where an assistant could not be made a file."""
+    saved = read_objects(file)
+    result = imported(saved.objects)
+    written = write_files(result.made, into or _settings().bobbin_assistants, force=force)
+    for each, path in zip(result.made, written, strict=True):
         typer.echo(str(path))
         for loss in each.losses:
             typer.echo(f"  does not carry over: {loss}")
+    for refusal in result.refused:
+        typer.echo(f"not imported: {refusal}")
+    if saved.cut_after is not None:
+        typer.echo(_cut(file, saved.cut_after))
+    if result.refused:
+        raise typer.Exit(1)
 
 
 @app.command("try")
@@ -79,6 +87,16 @@ def try_(
         asyncio.run(attempt(_settings(), key, question, terminal))
     except KeyboardInterrupt:
         raise typer.Exit(_INTERRUPTED) from None
+
+
+def _cut(file: Path, last: str) -> str:
+    """What to do about a list that is not whole (https://platform.openai.com/docs/api-reference/assistants/list)."""
+    after = last or "ID-OF-THE-LAST"
+    return (
+        f"not whole: {file} is one page of a list, and the server had more (has_more). Save what comes after it with "
+        f"GET /v1/assistants?limit=100&after={after} and import that file too, until a page says has_more: false. "
+        "OpenAI itself has not answered this since 26 August 2026."
+    )
 
 
 def _settings() -> Settings:

@@ -10,7 +10,7 @@ import aiohttp
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.app import connect_backend, slack_client
-from bot.engine.assistants import Assistants, load_assistants, problems_of
+from bot.engine.assistants import Assistants, load_assistants, problems_of, told_left_out
 from bot.engine.ports import Backend
 from bot.errors import BobbinError, SettingsError, SlackRefused
 from bot.listeners.connection import identify, open_socket_mode
@@ -174,6 +174,8 @@ async def _tools(settings: Settings, assistants: Assistants, backend: Backend) -
         for check in await toolbox.check():
             yield Finding(check.problem is None, check.name, check.problem or "works")
         for assistant in assistants.all():
+            if without := told_left_out(assistant, backend.name, backend.abilities):
+                yield Finding(True, f"assistant {assistant.key}", without)
             for problem in problems_of(assistant, backend.name, backend.abilities, toolbox.known(), toolbox.servers()):
                 yield Finding(False, f"assistant {assistant.key}", problem)
     finally:

@@ -15,26 +15,8 @@ import yaml
 
 from bot.engine.assistant_files import parse_assistant
 from bot.errors import AssistantFileError, BobbinError
+from bot.retired_models import may_refuse_sampling, retirement
 
-#: Models that OpenAI has switched off or announced to, when, and what stands in their place; of several that fit, the
-#: longest counts (openai/types/shared/chat_model.py, https://developers.openai.com/api/docs/deprecations).
-_RETIRED = {
-    "chatgpt-4o-latest": ("2026-02-17", "gpt-6-luna"),
-    "gpt-3.5-turbo": ("2026-10-23", "gpt-6-luna"),
-    "gpt-4": ("2026-10-23", "gpt-6.1-terra"),
-    "gpt-4-turbo": ("2026-10-23", "gpt-6.1-terra"),
-    "gpt-4.1": ("2027-01-14", "gpt-6-luna"),
-    "gpt-4.1-nano": ("2026-10-23", "gpt-6-luna"),
-    "gpt-4o": ("2027-01-14", "gpt-6-luna"),
-    "gpt-4o-2024-05-13": ("2026-10-23", "gpt-6-luna"),
-    "gpt-5": ("2026-12-11", "gpt-6.1-terra"),
-    "gpt-5.1": ("2027-04-01", "gpt-6.1-terra"),
-    "gpt-5.4-nano": ("2027-04-01", "gpt-6-luna"),
-    "o1": ("2026-10-23", "gpt-6.2-sol"),
-    "o3": ("2026-12-11", "gpt-6.2-sol"),
-    "o3-mini": ("2026-10-23", "gpt-6.1-terra"),
-    "o4-mini": ("2026-10-23", "gpt-6.1-terra"),
-}
 #: Hosted tools by their names in the API; `retrieval` is what its first version called file search.
 _HOSTED = {"code_interpreter": "code_interpreter", "file_search": "file_search", "retrieval": "file_search"}
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
@@ -47,6 +29,8 @@ _KNOWN = frozenset(
     {"id", "object", "created_at", "name", "description", "model", "instructions", "tools", "tool_resources"}
     | {"file_ids", "metadata", "response_format", "reasoning_effort", *_NUMBERS}
 )
+#: What a file may have of them, in characters; the old API's own limits.
+_NAME_LIMIT, _DESCRIPTION_LIMIT = 256, 512
 #: Of a file's name; what else it has is its ending, and a number where two are called the same.
 _KEY_LIMIT = 60
 
@@ -60,7 +44,24 @@ class Imported:
     losses: tuple[str, ...]
 
 
-def read_objects(file: Path) -> list[Mapping[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """Assistant objects as they were saved. `cut_after` is the id of the last one where the API had more of them, and
+    empty where it did not say which that is; None where these are all."""
+
+    objects: Sequence[Mapping[str, Any]]
+    cut_after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """What became of assistant objects: those that are files now, and a line for each that no file can hold."""
+
+    made: tuple[Imported, ...]
+    refused: tuple[str, ...] = ()
+
+
+def read_objects(file: Path) -> Saved:
     """The assistant objects that a file holds. Raises BobbinError."""
     try:
         # Some programs put a byte order mark in front.
@@ -72,15 +73,14 @@ def read_objects(file: Path) -> list[Mapping[str, Any]]:
     return assistants_in(text, str(file))
 
 
-def assistants_in(text: str, source: str) -> list[Mapping[str, Any]]:
+def assistants_in(text: str, source: str) -> Saved:
     """The assistant objects in a JSON text: one, a list of them, or the API's list answer. Raises BobbinError."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise BobbinError(f"{source} is not JSON: {error}.") from error
-    if isinstance(found, Mapping) and isinstance(found.get("data"), list):
-        found = found["data"]
-    objects = found if isinstance(found, list) else [found]
+    answer = found if isinstance(found, Mapping) and isinstance(found.get("data"), list) else {"data": found}
+    objects = answer["data"] if isinstance(answer["data"], list) else [answer["data"]]
     for place, each in enumerate(objects, 1):
         if not isinstance(each, Mapping) or not _words(each.get("model")):
             raise BobbinError(f"{source}: entry {place} is no assistant; an assistant has a model.")
@@ -88,16 +88,21 @@ def assistants_in(text: str, source: str) -> list[Mapping[str, Any]]:
             raise BobbinError(f"{source}: entry {place} is no assistant; its `object` is something else.")
     if not objects:
         raise BobbinError(f"{source} holds no assistant.")
-    return objects
+    if answer.get("has_more") is not True:
+        return Saved(objects)
+    return Saved(objects, cut_after=_words(answer.get("last_id")) or _words(objects[-1].get("id")))
 
 
-def imported(objects: Sequence[Mapping[str, Any]]) -> Iterator[Imported]:
-    """Each object as a file, under a key of its own. Raises BobbinError for one that no file can hold."""
-    taken: set[str] = set()
+def imported(objects: Sequence[Mapping[str, Any]]) -> Import:
+    """Each object as a file, under a key of its own. One that no file can hold is not in the way of the others."""
+    made: list[Imported] = []
+    refused: list[str] = []
     for each in objects:
-        key = _free(_slug(_words(each.get("name"))), taken)
-        taken.add(key)
-        yield _imported(key, each)
+        try:
+            made.append(_imported(_free(_slug(_words(each.get("name"))), {other.key for other in made}), each))
+        except AssistantFileError as error:
+            refused += (error.sentence, *error.more)
+    return Import(tuple(made), tuple(refused))
 
 
 def write_files(made: Sequence[Imported], folder: Path, *, force: bool) -> list[Path]:
@@ -119,26 +124,25 @@ def write_files(made: Sequence[Imported], folder: Path, *, force: bool) -> list[
 
 
 def _imported(key: str, old: Mapping[str, Any]) -> Imported:
+    """Raises AssistantFileError where no file can hold it."""
     losses = list(_losses(old))
     instructions = _clean(old.get("instructions")).strip()
     if not instructions:
         instructions = "You are a helpful assistant."
         losses.append("it had no instructions; a general line stands in their place")
     text = f"---\n{_header(key, old)}---\n{instructions}\n"
-    try:
-        parse_assistant(key, text, key)
-    except AssistantFileError as error:
-        raise BobbinError(f"This assistant cannot be carried over: {error.sentence}") from error
+    name, number = _words(old.get("name"))[:_NAME_LIMIT], _words(old.get("id"))[:_NAME_LIMIT]
+    parse_assistant(key, text, f"{name or key} ({number})" if number else name or key)
     return Imported(key, text, tuple(losses))
 
 
 def _header(key: str, old: Mapping[str, Any]) -> str:
     settings: dict[str, Any] = {
-        "name": _words(old.get("name"))[:256] or key,
-        "description": _words(old.get("description"))[:512],
-        "model": _successor(_words(old["model"]))[0],
+        "name": _words(old.get("name"))[:_NAME_LIMIT] or key,
+        "description": _words(old.get("description"))[:_DESCRIPTION_LIMIT],
+        "model": _model(old),
         "tools": list(dict.fromkeys(_HOSTED[_type(tool)] for tool in _tools(old) if _type(tool) in _HOSTED)),
-        **{name: _number(name, old.get(name)) for name in _NUMBERS},
+        **{name: _kept_number(name, old) for name in _NUMBERS},
         "reasoning_effort": _effort(old.get("reasoning_effort")),
         "response_format": _format(old.get("response_format")),
     }
@@ -151,23 +155,51 @@ def _header(key: str, old: Mapping[str, Any]) -> str:
 
 def _losses(old: Mapping[str, Any]) -> Iterator[str]:
     """What an object has that its file does not say."""
+    for name, limit in (("name", _NAME_LIMIT), ("description", _DESCRIPTION_LIMIT)):
+        yield from _text_losses(name, old.get(name), limit)
     model = _words(old["model"])
-    successor, ends = _successor(model)
-    if ends:
-        yield f"model {model} (at OpenAI until {ends}): {successor} stands in its place"
+    if end := retirement(model):
+        until = f"{end.ends} at the latest" if end.of_family else end.ends
+        yield f"model {model} (at OpenAI until {until}): {end.successor} stands in its place"
+    yield from _odd_tools(old.get("tools"))
     for tool in _tools(old):
         yield from _tool_losses(tool)
     yield from _file_losses(old)
     if old.get("metadata"):
         yield "metadata is not kept"
-    for name in ("reasoning_effort", *_NUMBERS):
-        kept = _effort(old.get(name)) if name == "reasoning_effort" else _number(name, old.get(name))
-        if old.get(name) is not None and kept is None:
-            yield f"{name} is nothing that can be used"
+    if old.get("reasoning_effort") is not None and _effort(old["reasoning_effort"]) is None:
+        yield "reasoning_effort is nothing that can be used"
+    for name in _NUMBERS:
+        yield from _number_losses(name, old)
     yield from _format_losses(old.get("response_format"))
     for name, value in old.items():
         if name not in _KNOWN and value not in (None, "", [], {}):
             yield f"{_words(name)[:60]} is not known here"
+
+
+def _text_losses(name: str, value: Any, limit: int) -> Iterator[str]:
+    if value is not None and not isinstance(value, str):
+        yield f"{name} is nothing that can be used"
+    elif len(_words(value)) > limit:
+        yield f"{name}: only its first {limit} characters are kept, of {len(_words(value))}"
+
+
+def _odd_tools(tools: Any) -> Iterator[str]:
+    """What stands among the tools, or in their place, and is none."""
+    if isinstance(tools, list):
+        for place, tool in enumerate(tools, 1):
+            if not isinstance(tool, Mapping):
+                yield f"tools: entry {place} is no tool"
+    elif tools is not None:
+        yield "tools is nothing that can be used"
+
+
+def _number_losses(name: str, old: Mapping[str, Any]) -> Iterator[str]:
+    value = _number(name, old.get(name))
+    if old.get(name) is not None and value is None:
+        yield f"{name} is nothing that can be used"
+    elif value not in (None, _USUAL_NUMBER, _kept_number(name, old)):
+        yield f"{name} {value:g} is left out, because {_model(old)} may refuse it"
 
 
 def _tool_losses(tool: Mapping[str, Any]) -> Iterator[str]:
@@ -185,6 +217,8 @@ def _tool_losses(tool: Mapping[str, Any]) -> Iterator[str]:
 def _file_losses(old: Mapping[str, Any]) -> Iterator[str]:
     """Ids of files and stores mean nothing outside of the old API: their files have to be given again."""
     resources = old.get("tool_resources")
+    if resources is not None and not isinstance(resources, Mapping):
+        yield "tool_resources is nothing that can be used"
     resources = resources if isinstance(resources, Mapping) else {}
     code = _part(resources.get("code_interpreter"), "file_ids")
     search = _part(resources.get("file_search"), "vector_store_ids")
@@ -228,13 +262,16 @@ def _names(value: Any) -> str:
 # What is kept
 
 
-def _successor(model: str) -> tuple[str, str | None]:
-    """What stands in a model's place, and when OpenAI switches it off; the model itself, None where it stays."""
-    fitting = [old for old in _RETIRED if model == old or model.startswith(f"{old}-")]
-    if not fitting:
-        return model, None
-    ends, successor = _RETIRED[max(fitting, key=len)]
-    return successor, ends
+def _model(old: Mapping[str, Any]) -> str:
+    """An object's model, or what stands in its place."""
+    model = _words(old["model"])
+    end = retirement(model)
+    return end.successor if end else model
+
+
+def _kept_number(name: str, old: Mapping[str, Any]) -> float | None:
+    """A number as a file says it. None where it says nothing, cannot, or had better not."""
+    return None if may_refuse_sampling(_model(old)) else _number(name, old.get(name))
 
 
 def _kind(old: Any) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bot.app import connect_backend
 from bot.engine.answer import MOST_LEGS
-from bot.engine.assistants import load_assistants, problems_of
+from bot.engine.assistants import fitted, load_assistants, problems_of, told_left_out
 from bot.engine.ports import (
     Assistant,
     Backend,
@@ -58,18 +58,37 @@ async def attempt(settings: Settings, key: str, question: str, terminal: Termina
         toolbox = open_toolbox(settings.bobbin_tools, settings.bobbin_mcp, environment(), None)
         stack.push_async_callback(toolbox.close)
         _check(assistant, backend, toolbox)
+        if without := told_left_out(assistant, backend.name, backend.abilities):
+            terminal.note(without)
+        assistant = fitted(assistant, backend.abilities)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bobbin-")))
-        request = RunRequest(
-            run=uuid.uuid4().hex,
-            assistant=assistant,
-            backend_thread=await backend.create_thread(_PLACE, ()),
-            messages=(Message(f"{time.time():.6f}", "user", question),),
-            context="You answer in a terminal. Write Markdown.",
-            asker="terminal",
-            functions=await toolbox.functions(assistant),
-            folder=folder,
-        )
-        await _Trial(backend, toolbox, request, terminal).carry_out()
+        deadline = asyncio.timeout(settings.bobbin_run_timeout)
+        try:
+            async with deadline:
+                request = await _request(assistant, question, backend, toolbox, folder)
+                await _Trial(backend, toolbox, request, terminal, deadline).carry_out()
+        except TimeoutError as error:
+            if not deadline.expired():
+                raise
+            raise BobbinError(
+                f"This took longer than {settings.bobbin_run_timeout:g} seconds (BOBBIN_RUN_TIMEOUT), so I ended it."
+            ) from error
+
+
+async def _request(
+    assistant: Assistant, question: str, backend: Backend, toolbox: CombinedToolbox, folder: Path
+) -> RunRequest:
+    """The run that answers the question, in a new thread."""
+    return RunRequest(
+        run=uuid.uuid4().hex,
+        assistant=assistant,
+        backend_thread=await backend.create_thread(_PLACE, ()),
+        messages=(Message(f"{time.time():.6f}", "user", question),),
+        context="You answer in a terminal. Write Markdown.",
+        asker="terminal",
+        functions=await toolbox.functions(assistant),
+        folder=folder,
+    )
 
 
 def _check(assistant: Assistant, backend: Backend, toolbox: CombinedToolbox) -> None:
@@ -81,11 +100,15 @@ def _check(assistant: Assistant, backend: Backend, toolbox: CombinedToolbox) -> 
 class _Trial:
     """One run, from wait to wait for tools."""
 
-    def __init__(self, backend: Backend, toolbox: Toolbox, request: RunRequest, terminal: Terminal) -> None:
+    def __init__(
+        self, backend: Backend, toolbox: Toolbox, request: RunRequest, terminal: Terminal, deadline: asyncio.Timeout
+    ) -> None:
+        """`deadline` is the run's; it stands still while a person is asked."""
         self._backend = backend
         self._toolbox = toolbox
         self._request = request
         self._terminal = terminal
+        self._deadline = deadline
         self._sources: tuple[Source, ...] = ()
         self._ended: RunEnded | None = None
 
@@ -147,7 +170,7 @@ class _Trial:
         if call.server is None and call.name not in {each.name for each in self._request.functions}:
             return ToolOutput(call.id, "There is no such tool. Nothing was done.", failed=True)
         if self._toolbox.needs_approval(self._request.assistant, call):
-            approved = await self._terminal.approves(call)
+            approved = await self._approved(call)
             if not approved:
                 return ToolOutput(call.id, "The person denied this. Nothing was done.", failed=True, approved=False)
             if call.server is not None:  # the provider makes the call
@@ -157,6 +180,16 @@ class _Trial:
         if output.failed:
             self._terminal.note(f"{call.name}: failed {output.text}")
         return output
+
+    async def _approved(self, call: ToolCall) -> bool:
+        """Ask the person, for as long as they take."""
+        loop = asyncio.get_running_loop()
+        left = (self._deadline.when() or loop.time()) - loop.time()
+        self._deadline.reschedule(None)
+        try:
+            return await self._terminal.approves(call)
+        finally:
+            self._deadline.reschedule(loop.time() + left)
 
     async def _cancel(self) -> None:
         try:

@@ -113,14 +113,6 @@ def backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def without_hosted_tools(folder: Path) -> Path:
-    """The assistants that ship, for servers that run no code."""
-    folder.mkdir()
-    for path in Path("assistants").glob("*.md"):
-        (folder / path.name).write_text(path.read_text().replace("tools:\n  - code_interpreter\n", ""))
-    return folder
-
-
 @pytest.fixture
 async def house(tmp_path: Path, backend: str) -> AsyncIterator[House]:
     stage = Stage()
@@ -134,6 +126,4 @@ async def house(tmp_path: Path, backend: str) -> AsyncIterator[House]:
             "database_url": f"sqlite:///{tmp_path / 'bobbin.db'}",
             "bobbin_backend": backend,
         }
-        if backend == "local":
-            settings["bobbin_assistants"] = without_hosted_tools(tmp_path / "shipped")
         yield House(slack, openai, stage, settings)

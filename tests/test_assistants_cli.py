@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openai.types.shared import chat_model
 
 from bot import cli
 from bot.engine.assistant_files import parse_assistant
 from bot.old_assistants import assistants_in, imported
+from bot.retired_models import retirement
 
 _OLD = {
     "id": "asst_1",
@@ -118,8 +120,13 @@ def test_a_folder_without_files_is_one_line(run: Any) -> None:
     assert (code, out, err) == (2, "", "bobbin: nowhere holds no *.md definition.\n")
 
 
-def test_those_that_ship_are_well(run: Any) -> None:
-    assert run("check")[0] == 0
+@pytest.mark.parametrize("backend", ["agents", "assistants", "local", "responses"])
+def test_those_that_ship_are_well_with_every_backend(run: Any, backend: str) -> None:
+    code, out, _ = run("check", BOBBIN_BACKEND=backend)
+    assert code == 0
+    [tutor] = [line for line in out.splitlines() if "math-tutor" in line]
+    told = "(without code_interpreter, which BOBBIN_BACKEND=local cannot carry)"
+    assert tutor.endswith(told if backend == "local" else "math-tutor.md")
 
 
 def test_an_old_assistant_becomes_a_file_with_a_report(run: Any, tmp_path: Path) -> None:
@@ -132,10 +139,11 @@ def test_an_old_assistant_becomes_a_file_with_a_report(run: Any, tmp_path: Path)
         "function get_weather",
         "code_interpreter: its files",
         "metadata",
+        "temperature 0.3 is left out, because gpt-6-luna may refuse it",
     ):
         assert loss in out
     assistant = parse_assistant("x", (tmp_path / "new" / "math-tutor.md").read_text(), "x")
-    assert (assistant.name, assistant.temperature, assistant.top_p) == ("Math Tutor ✨", 0.3, None)
+    assert (assistant.name, assistant.temperature, assistant.top_p) == ("Math Tutor ✨", None, None)
     assert assistant.instructions == "You are a tutor.\n---\nBe kind."
     assert run("check", "new")[0] == 0
     code, _, err = run("import", "old.json", "--into", "new")
@@ -178,7 +186,7 @@ _OBJECTS = st.dictionaries(st.sampled_from(_FIELDS), _JSON)
 @given(_OBJECTS, st.text(min_size=1, max_size=30))
 def test_whatever_an_object_holds_its_file_can_be_read(fields: dict[str, Any], more: str) -> None:
     text = json.dumps([fields | {"model": f"m{more}", "instructions": fields.get("instructions")}])
-    (made,) = imported(assistants_in(text, "old.json"))
+    (made,) = imported(assistants_in(text, "old.json").objects).made
     assert re.fullmatch(r"[a-z0-9-]{1,60}", made.key)
     assert not any("\n" in loss for loss in made.losses)
     assistant = parse_assistant(made.key, made.text, made.key)
@@ -193,7 +201,7 @@ def test_whatever_an_object_holds_its_file_can_be_read(fields: dict[str, Any], m
 
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs"]) | st.sampled_from("\n\t"), min_size=1))
 def test_instructions_come_over_to_the_letter(instructions: str) -> None:
-    (made,) = imported([{"model": "m", "instructions": f"Say: {instructions}."}])
+    (made,) = imported([{"model": "m", "instructions": f"Say: {instructions}."}]).made
     assert parse_assistant("x", made.text, "x").instructions == f"Say: {instructions}."
     assert not made.losses
 
@@ -224,10 +232,22 @@ _SCHEMA = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type"
             ["code_interpreter: its files (?) stayed", "file_search: its vector stores (vs_1) stayed"],
         ),
         ({"instructions": " "}, ["it had no instructions"]),
+        ({"name": "n" * 256, "description": "d" * 512}, []),
+        (
+            {"name": "n" * 257, "description": "d" * 600},
+            ["name: only its first 256 characters are kept, of 257", "description: only its first 512 characters"],
+        ),
+        ({"name": 7, "description": []}, ["name is nothing that can be used", "description is nothing that can"]),
+        (
+            {"tools": ["code_interpreter", {"type": "code_interpreter"}, None]},
+            ["tools: entry 1 is no tool", "tools: entry 3 is no tool"],
+        ),
+        ({"tools": {"type": "code_interpreter"}}, ["tools is nothing that can be used"]),
+        ({"tool_resources": "file-1"}, ["tool_resources is nothing that can be used"]),
     ],
 )
 def test_the_report_has_all_that_is_lost_and_nothing_else(fields: dict[str, Any], report: list[str]) -> None:
-    (made,) = imported([{"model": "m", "instructions": "x", **fields}])
+    (made,) = imported([{"model": "m", "instructions": "x", **fields}]).made
     assert len(made.losses) == len(report), made.losses
     for loss, beginning in zip(made.losses, report, strict=True):
         assert loss.startswith(beginning)
@@ -245,22 +265,85 @@ def test_the_report_has_all_that_is_lost_and_nothing_else(fields: dict[str, Any]
         ("gpt-5.4", "gpt-5.4"),
         ("gpt-5.2", "gpt-5.2"),
         ("gpt-6-luna", "gpt-6-luna"),
+        ("gpt-5-codex", "gpt-6.1-terra"),
+        ("o3-pro-2025-06-10", "gpt-6.2-sol"),
+        ("ft:gpt-4o-mini-2024-07-18:acme::1", "ft:gpt-4o-mini-2024-07-18:acme::1"),
         ("my-own", "my-own"),
     ],
 )
 def test_retired_models_are_replaced_and_others_kept(model: str, successor: str) -> None:
-    (made,) = imported([{"model": model, "instructions": "x"}])
+    (made,) = imported([{"model": model, "instructions": "x"}]).made
     assert parse_assistant("x", made.text, "x").model == successor
     assert bool(made.losses) == (model != successor)
 
 
 def test_what_only_its_model_lost_says_until_when() -> None:
-    (made,) = imported([{"model": "gpt-4.1-nano", "instructions": "x"}])
+    (made,) = imported([{"model": "gpt-4.1-nano", "instructions": "x"}]).made
     assert made.losses == ("model gpt-4.1-nano (at OpenAI until 2026-10-23): gpt-6-luna stands in its place",)
 
 
+@pytest.mark.parametrize(
+    ("model", "kept"),
+    [("my-own", True), ("gpt-oss:20b", True), ("o200k", True), ("gpt-4o-team", True), ("gpt-4o", False),
+     ("gpt-5.4", False), ("gpt-6-luna", False), ("gpt-6", False), ("o3-pro", False), ("o9", False)],
+)  # fmt: skip
+def test_a_number_that_a_reasoning_model_may_refuse_is_left_out_and_told(model: str, kept: bool) -> None:
+    (made,) = imported([{"model": model, "instructions": "x", "temperature": 0.2, "top_p": 0.9}]).made
+    assistant = parse_assistant("x", made.text, "x")
+    assert (assistant.temperature, assistant.top_p) == ((0.2, 0.9) if kept else (None, None))
+    told = [loss.split(" is left out")[0] for loss in made.losses if "is left out" in loss]
+    assert told == ([] if kept else ["temperature 0.2", "top_p 0.9"])
+    (made,) = imported([{"model": model, "instructions": "x", "temperature": 1, "top_p": 1.0}]).made
+    assert not any("is left out" in loss for loss in made.losses)
+
+
+@pytest.mark.parametrize("model", ["gpt-4-prod-deployment", "gpt-4-my-finetune", "o3-team", "gpt-4o-1", "gpt-5-ours"])
+def test_a_model_of_ones_own_that_begins_like_a_retired_one_is_kept(model: str) -> None:
+    (made,) = imported([{"model": model, "instructions": "x"}]).made
+    assert (parse_assistant("x", made.text, "x").model, made.losses) == (model, ())
+
+
+@pytest.mark.parametrize(
+    ("model", "until"),
+    [
+        ("gpt-5.2-chat-latest", "2026-08-10"),
+        ("gpt-5.3-chat-latest", "2026-08-10"),
+        ("codex-mini-latest", "2026-02-12"),
+        ("gpt-5-chat-latest", "2026-07-23"),
+        ("gpt-5.1-chat-latest", "2026-07-23"),
+        ("gpt-5.1-codex", "2026-07-23"),
+        ("o1-mini", "2025-10-27"),
+        ("o1-preview-2024-09-12", "2025-07-28"),
+        ("gpt-4-32k", "2025-06-06"),
+        ("gpt-5.1-codex-max", "2027-04-01 at the latest"),
+        ("gpt-4-1106-vision-preview", "2026-10-23 at the latest"),
+        ("gpt-4o-2025-01-01", "2027-01-14 at the latest"),
+    ],
+)
+def test_a_model_ends_on_its_own_day_and_not_on_its_familys(model: str, until: str) -> None:
+    (made,) = imported([{"model": model, "instructions": "x"}]).made
+    assert len(made.losses) == 1
+    assert made.losses[0].startswith(f"model {model} (at OpenAI until {until}): ")
+
+
+def test_every_day_that_the_sdk_knows_is_known() -> None:
+    """Its types say until when each model is there, in a text below them."""
+    described = Path(chat_model.__file__).read_text(encoding="utf-8").partition("Deprecated values:")[2]
+    days = 0
+    for entry in described.split("\n- "):
+        day = re.search(r"shutdown\s+date:\s+(\d{4}-\d{2}-\d{2})", entry)
+        for model in re.findall(r'"([^"]+)"', entry) if day else ():
+            days += 1
+            known = retirement(model)
+            assert known is not None, model
+            assert (known.ends, known.of_family) == (day and day[1], False), model
+    assert days > 50
+
+
 def test_a_tool_under_two_names_is_written_once() -> None:
-    (made,) = imported([{"model": "m", "instructions": "x", "tools": [{"type": "retrieval"}, {"type": "file_search"}]}])
+    (made,) = imported(
+        [{"model": "m", "instructions": "x", "tools": [{"type": "retrieval"}, {"type": "file_search"}]}]
+    ).made
     assert parse_assistant("x", made.text, "x").tools == ("file_search",)
 
 
@@ -269,9 +352,34 @@ def test_a_schema_nested_beyond_all_bounds_is_reported() -> None:
     for _ in range(400):
         deep = {"items": deep}
     answer = {"type": "json_schema", "json_schema": {"name": "n", "schema": deep}}
-    (made,) = imported([{"model": "m", "instructions": "x", "response_format": answer}])
+    (made,) = imported([{"model": "m", "instructions": "x", "response_format": answer}]).made
     parse_assistant("x", made.text, "x")
     assert made.losses == ("response_format cannot be written here",)
+
+
+def test_a_page_of_a_list_is_not_taken_for_all_of_it(run: Any, tmp_path: Path) -> None:
+    page = {"object": "list", "data": [_OLD, _OLD | {"id": "asst_2"}], "first_id": "asst_1", "has_more": True}
+    for last in ({"last_id": "asst_2"}, {}):
+        (tmp_path / "old.json").write_text(json.dumps(page | last))
+        code, out, _ = run("import", "old.json", "--into", "new", "--force")
+        assert (code, len(list((tmp_path / "new").iterdir()))) == (0, 2)
+        told = [line for line in out.splitlines() if line.startswith("not whole: old.json is one page")]
+        assert len(told) == 1
+        assert "GET /v1/assistants?limit=100&after=asst_2 and import that file too" in told[0]
+    (tmp_path / "old.json").write_text(json.dumps(page | {"has_more": False}))
+    assert "not whole" not in run("import", "old.json", "--into", "new", "--force")[1]
+
+
+def test_an_assistant_that_no_file_can_hold_is_not_in_the_way_of_others(run: Any, tmp_path: Path) -> None:
+    long = _OLD | {"name": "Long", "id": "asst_2", "instructions": "x" * 256_001}
+    (tmp_path / "old.json").write_text(json.dumps([long, _OLD, long | {"id": "asst_3"}]))
+    code, out, err = run("import", "old.json", "--into", "new")
+    assert (code, err) == (1, "")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["math-tutor.md"]
+    assert [line for line in out.splitlines() if line.startswith("not imported")] == [
+        f"not imported: Long ({number}): the instructions have 256,001 characters; 256,000 are allowed."
+        for number in ("asst_2", "asst_3")
+    ]
 
 
 def test_one_object_with_a_byte_order_mark_is_read(run: Any, tmp_path: Path) -> None:

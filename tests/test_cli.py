@@ -149,6 +149,7 @@ async def test_a_real_process_serves_and_ends_at_sigterm(house: House) -> None:
         _, err = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode == 0
     assert b"Bobbin is serving (Socket Mode)" in err
+    assert (b"tools-left-out" in err) == (house.settings["bobbin_backend"] == "local")
     assert b"a very private question" not in err
     assert b"xoxb-" not in err
     assert b"sk-local" not in err
@@ -162,6 +163,8 @@ async def test_doctor_finds_all_well(house: House) -> None:
     assert all(line.startswith("ok ") for line in lines[:-1])
     assert any("scopes" in line for line in lines)
     assert any("model gpt-6.1-terra" in line for line in lines)
+    without = any("math-tutor: without code_interpreter, which BOBBIN_BACKEND=local cannot" in line for line in lines)
+    assert without == (house.settings["bobbin_backend"] == "local")
 
 
 @pytest.mark.parametrize("backend", ["responses"])

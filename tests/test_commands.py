@@ -24,7 +24,10 @@ async def command(house: House, command: str, text: str = "", channel: str | Non
 async def test_assistant_lists_shows_and_helps(house: House) -> None:
     async with house.bobbin():
         assert "`math-tutor` *Math tutor*" in await command(house, "/assistant", "list")
-        assert "personal math tutor" in await command(house, "/assistant", "show math-tutor")
+        tutor = await command(house, "/assistant", "show math-tutor")
+        assert "personal math tutor" in tutor
+        # What it can do without is not said of it where it has to.
+        assert ("tools: none" in tutor) == (house.settings["bobbin_backend"] == "local")
         assert "/reset" in await command(house, "/assistant", "help")
         assert "Did you mean `math-tutor`?" in await command(house, "/assistant", "use math-tutro")
         assert "Which one?" in await command(house, "/assistant", "use")

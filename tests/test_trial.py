@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from bot.engine.ports import ToolCall
 from bot.playground.openai import (
     Brain,
     CodeInterpreterCall,
@@ -25,6 +26,9 @@ from bot.playground.openai import (
     UrlCitation,
     WebSearch,
 )
+from bot.settings import load_settings
+from bot.terminal import Terminal
+from bot.trial import attempt
 
 _PIPE = asyncio.subprocess.PIPE
 
@@ -176,6 +180,44 @@ async def test_ctrl_c_ends_a_question_too(tmp_path: Path, backend: str) -> None:
     assert process.returncode == 130
 
 
+async def test_a_run_that_takes_too_long_is_ended_at_the_server(tmp_path: Path, backend: str) -> None:
+    brain = ScriptedBrain({"why": "Because it is so."}, gate=asyncio.Event())
+    async with place(tmp_path, backend, brain) as (there, server):
+        there.settings["BOBBIN_RUN_TIMEOUT"] = "1"
+        code, out, err = await there.tried("a", "why")
+        runs: list[Any] = [*server.runs.values(), *server.responses.values()]
+        assert [run.status for run in runs if run.status != "cancelled"] == []
+    assert code == 2
+    assert out in ("", "Because\n", "Because it is so.\n")
+    assert err == "bobbin: This took longer than 1 seconds (BOBBIN_RUN_TIMEOUT), so I ended it.\n"
+
+
+async def test_time_in_which_a_person_is_asked_does_not_count(
+    tmp_path: Path, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    clock = loop.time
+    said: list[str] = []
+
+    class Slow(Terminal):
+        """A person who takes twice the time that a run has. The clock is moved on, nobody waits."""
+
+        async def approves(self, call: ToolCall) -> bool:
+            monkeypatch.setattr(loop, "time", lambda: clock() + 60)
+            # Whatever is due by now gets its turn.
+            await asyncio.to_thread(said.clear)
+            return True
+
+    async with place(tmp_path, backend, calling("delete_all", what="all")) as (there, server):
+        there.assistant("tools: [delete_all]\n")
+        settings = load_settings(
+            _env_file=None, openai_api_key="sk-local", openai_base_url=server.url, bobbin_backend=backend,
+            bobbin_assistants=tmp_path / "mine", bobbin_tools="tests.tools_of_ours", bobbin_run_timeout=30,
+        )  # fmt: skip
+        await attempt(settings, "a", "delete", Slow(said.append, said.append))
+    assert "all deleted" in "".join(said)
+
+
 @pytest.mark.parametrize("backend", ["assistants", "responses"])
 async def test_files_are_copied_under_free_names(tmp_path: Path, backend: str) -> None:
     async def plot() -> AsyncIterator[Piece]:
@@ -226,6 +268,13 @@ async def test_another_assistant_that_cannot_be_used_here_is_not_in_the_way(tmp_
         code, out, err = await there.tried("b", "why")
     assert (code, out) == (2, "")
     assert "web_search cannot be used with BOBBIN_BACKEND=local" in err
+
+
+async def test_a_tool_that_it_can_do_without_is_left_out_and_told(tmp_path: Path) -> None:
+    async with place(tmp_path, "local", ScriptedBrain({"why": "So."})) as (there, _):
+        there.assistant("tools: [code_interpreter]\noptional_tools: [code_interpreter]\n")
+        told = "· without code_interpreter, which BOBBIN_BACKEND=local cannot carry\n"
+        assert await there.tried("a", "why") == (0, "So.\n", told)
 
 
 async def test_errors_are_their_sentence(tmp_path: Path, backend: str) -> None:

@@ -4,6 +4,7 @@ The key is the file's name.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from bot.errors import AssistantFileError
 #: Tools that the model's provider runs; every other name is a function tool's.
 HOSTED_TOOLS = frozenset({"code_interpreter", "file_search", "web_search", "image_generation"})
 
+#: What `tool_choice` may say instead of a tool's name.
+_CHOICES = ("auto", "none", "required")
 _FENCE = "---"
 #: The Assistants API's limit for instructions (https://platform.openai.com/docs/api-reference/assistants).
 _INSTRUCTIONS_LIMIT = 256_000
@@ -78,6 +81,7 @@ class _FrontMatter(_Strict):
     description: str = Field(default="", max_length=512)
     model: _Line
     tools: list[_Name] = Field(default=[], max_length=100)
+    optional_tools: list[_Name] = []
     files: list[_Name] = Field(default=[], max_length=1000)
     mcp_servers: list[_Name] = []
     hosted_mcp: list[_HostedMcp] = []
@@ -147,10 +151,7 @@ def parse_assistant(key: str, text: str, source: str) -> Assistant:
         front = _FrontMatter.model_validate(values)
     except ValidationError as error:
         raise _refused([*_wrong_settings(error, node, source), *wrong]) from error
-    if front.files and "file_search" not in front.tools:
-        line = _line_of(("files",), node)
-        wrong.insert(0, f"{source}, line {line}: files: they need file_search among the tools.")
-    if wrong:
+    if wrong := [*_wrong_together(front, node, source), *wrong]:
         raise _refused(wrong)
     return Assistant(
         key=key.lower(),
@@ -159,6 +160,7 @@ def parse_assistant(key: str, text: str, source: str) -> Assistant:
         model=front.model,
         description=front.description,
         tools=tuple(front.tools),
+        optional_tools=tuple(front.optional_tools),
         files=tuple(map(Path, front.files)),
         mcp_servers=tuple(front.mcp_servers),
         hosted_mcp=tuple(HostedMcp(m.label, m.url, tuple(m.allowed_tools), m.approval) for m in front.hosted_mcp),
@@ -178,6 +180,49 @@ def parse_assistant(key: str, text: str, source: str) -> Assistant:
         icon=front.icon,
         source=source,
     )
+
+
+def _wrong_together(front: _FrontMatter, node: yaml.Node, source: str) -> Iterator[str]:
+    """What is right by itself and wrong beside the rest, in the order of the file."""
+    found = [*_twice(front), *_without_what_they_need(front)]
+    lines = [(_line_of(location, node), location, said) for location, said in found]
+    for line, location, said in sorted(lines, key=lambda each: each[0]):
+        yield f"{source}, line {line}: {_name_of(location)}: {said}."
+
+
+def _twice(front: _FrontMatter) -> Iterator[tuple[tuple[int | str, ...], str]]:
+    for place, name in enumerate(front.tools):
+        if name in front.tools[:place]:
+            yield ("tools", place), f"{name} is listed a second time"
+    labels = [server.label for server in front.hosted_mcp]
+    for place, label in enumerate(labels):
+        if label in labels[:place]:
+            yield ("hosted_mcp", place, "label"), f"{label} is another server's label too"
+
+
+def _without_what_they_need(front: _FrontMatter) -> Iterator[tuple[tuple[int | str, ...], str]]:
+    if front.files and "file_search" not in front.tools:
+        yield ("files",), "they need file_search among the tools"
+    for place, name in enumerate(front.optional_tools):
+        if name not in front.tools:
+            yield ("optional_tools", place), f"{name} is not among the tools"
+        elif name not in HOSTED_TOOLS:
+            yield (
+                ("optional_tools", place),
+                f"{name} is there wherever Bobbin is; only the provider's tools may be missing",
+            )
+    choice = front.tool_choice
+    if choice in front.optional_tools:
+        yield ("tool_choice",), f"{choice} may be missing (optional_tools), so it cannot be what is always chosen"
+    if choice and choice not in (*_CHOICES, *front.tools) and not any(_of(each, choice) for each in front.mcp_servers):
+        tools = ", ".join([*front.tools, *(f"{server}__…" for server in front.mcp_servers)]) or "none"
+        yield ("tool_choice",), f"{choice} is none of its tools ({tools}), nor {', '.join(_CHOICES)}"
+
+
+def _of(server: str, tool: str) -> bool:
+    """Whether an MCP server could have a tool of this name; which it has, only the server knows. The names are made
+    in bot/tools/mcp_names.py."""
+    return "__" in tool and tool.startswith(re.sub(r"[^a-zA-Z0-9_-]", "_", server)[:40])
 
 
 def _wrong_instructions(instructions: str, text: str, source: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from bot.engine.assistant_files import HOSTED_TOOLS, definitions, read_assistant
@@ -24,6 +25,10 @@ class Assistants:
 
     def all(self) -> tuple[Assistant, ...]:
         return tuple(self._by_key.values())
+
+    def fitted(self, abilities: frozenset[Ability]) -> "Assistants":
+        """The same, each without the optional tools that a backend cannot carry."""
+        return Assistants((fitted(assistant, abilities) for assistant in self.all()), self.default.key)
 
     def get(self, key: str) -> Assistant:
         """The assistant with this key. Raises CommandError that names the nearest one."""
@@ -107,9 +112,9 @@ def problems_of(
     functions: frozenset[str],
     mcp_servers: frozenset[str],
 ) -> Iterator[str]:
-    """A line for each thing that an assistant wants and cannot have here."""
+    """A line for each thing that an assistant wants and cannot have here. What it can do without is none."""
     source = assistant.source or assistant.key
-    for ability in wanted_by(assistant):
+    for ability in wanted_by(fitted(assistant, abilities)):
         if ability not in abilities:
             instead = _INSTEAD.get(ability, "take it out")
             yield (
@@ -124,6 +129,27 @@ def problems_of(
         if name not in mcp_servers:
             near = _choices(name, mcp_servers, "BOBBIN_MCP")
             yield f"{source}: mcp_servers: there is no server {name}. {near}"
+
+
+def left_out(assistant: Assistant, abilities: frozenset[Ability]) -> tuple[str, ...]:
+    """The optional tools of an assistant that a backend cannot carry."""
+    return tuple(name for name in assistant.optional_tools if Ability(name) not in abilities)
+
+
+def told_left_out(assistant: Assistant, backend: str, abilities: frozenset[Ability]) -> str | None:
+    """What is said of an assistant that goes without some of its tools; None where it has them all."""
+    missing = left_out(assistant, abilities)
+    return f"without {', '.join(missing)}, which BOBBIN_BACKEND={backend} cannot carry" if missing else None
+
+
+def fitted(assistant: Assistant, abilities: frozenset[Ability]) -> Assistant:
+    """An assistant without the optional tools that a backend cannot carry."""
+    missing = left_out(assistant, abilities)
+    return replace(
+        assistant,
+        tools=tuple(name for name in assistant.tools if name not in missing),
+        files=() if "file_search" in missing else assistant.files,
+    )
 
 
 def wanted_by(assistant: Assistant) -> Iterator[Ability]:

@@ -138,7 +138,8 @@ class Ability(StrEnum):
 class Assistant:
     """Who answers. Belongs to Bobbin, not to a vendor; `key` is the file's name.
 
-    `tools` names hosted tools (code_interpreter, ...) and function tools; `files` are paths for file search;
+    `tools` names hosted tools (code_interpreter, ...) and function tools; `optional_tools` are those of them that it
+    can do without, where a backend cannot carry them; `files` are paths for file search;
     `mcp_servers` names servers of Bobbin's own, `hosted_mcp` has those that the provider calls. `approval` are
     patterns of tool names that are asked for in the thread first, by the asker or the Slack users in `approvers`.
     Settings that are None are left out of requests, because models differ in what they accept. `response_format` is
@@ -151,6 +152,7 @@ class Assistant:
     model: str
     description: str = ""
     tools: tuple[str, ...] = ()
+    optional_tools: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
     mcp_servers: tuple[str, ...] = ()
     hosted_mcp: tuple[HostedMcp, ...] = ()

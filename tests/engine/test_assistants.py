@@ -1,6 +1,7 @@
 """Definitions: what a file may say, how a mistake is named, who answers."""
 
 import contextlib
+import string
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,20 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.backends import ABILITIES
 from bot.engine.assistant_files import parse_assistant, read_assistant
-from bot.engine.assistants import Assistants, load_assistants, problems_of, wanted_by
+from bot.engine.assistants import (
+    Assistants,
+    check_abilities,
+    fitted,
+    left_out,
+    load_assistants,
+    problems_of,
+    wanted_by,
+)
 from bot.engine.ports import Ability, Assistant, HostedMcp, Scope, Thread, ThreadKey
 from bot.errors import AssistantFileError, CommandError
+from bot.tools.mcp_names import offered_name
 
 _GOOD = "---\nname: Tutor\nmodel: gpt-6.1-terra\ntools: [code_interpreter]\n---\nTeach.\n"
 
@@ -164,6 +175,35 @@ def test_no_text_raises_anything_else(text: str) -> None:
         ("---\nname: x\nmodel: m\nname: y\n---\nHi", "f.md, line 4: name: is given a second time"),
         ("---\nname: x\nmodel: m\nicon: books\n---\nHi", "f.md, line 4: icon: it is an emoji's name"),
         ("---\nname: x\nmodel: m\nfiles: [a.txt]\n---\nHi", "f.md, line 4: files: they need file_search"),
+        ("---\nname: x\nmodel: m\ntools:\n- a\n- b\n- a\n---\nHi", "f.md, line 7: tools.3: a is listed a second time."),
+        (
+            "---\nname: x\nmodel: m\nhosted_mcp:\n- {label: a, url: 'http://b'}\n- {label: a, url: 'http://c'}\n---\nHi",
+            "f.md, line 6: hosted_mcp.2.label: a is another server's label too.",
+        ),
+        (
+            "---\nname: x\nmodel: m\ntools: [clock]\ntool_choice: clok\n---\nHi",
+            "f.md, line 5: tool_choice: clok is none of its tools (clock), nor auto, none, required.",
+        ),
+        (
+            "---\nname: x\nmodel: m\ntool_choice: wiki\nhosted_mcp: [{label: wiki, url: 'http://b'}]\n---\nHi",
+            "f.md, line 4: tool_choice: wiki is none of its tools (none), nor auto",
+        ),
+        (
+            "---\nname: x\nmodel: m\ntool_choice: github__x\nmcp_servers: [tracker]\n---\nHi",
+            "f.md, line 4: tool_choice: github__x is none of its tools (tracker__…), nor auto",
+        ),
+        (
+            "---\nname: x\nmodel: m\noptional_tools: [web_search]\n---\nHi",
+            "f.md, line 4: optional_tools.1: web_search is not among the tools.",
+        ),
+        (
+            "---\nname: x\nmodel: m\ntools: [clock]\noptional_tools: [clock]\n---\nHi",
+            "f.md, line 5: optional_tools.1: clock is there wherever Bobbin is",
+        ),
+        (
+            "---\nname: x\nmodel: m\ntool_choice: web_search\ntools: [web_search]\noptional_tools: [web_search]\n---\n",
+            "f.md, line 4: tool_choice: web_search may be missing (optional_tools)",
+        ),
         ("---\nname: x\nmodel: m\napprovers: [ada]\n---\nHi", "f.md, line 4: approvers.1: they are ids of Slack users"),
         ("---\nname: x\nmodel: m\nresponse_format: xml\n---\nHi", "f.md, line 4: response_format: it is text, json_"),
         ("---\nname: x\nmodel: m\nhosted_mcp:\n  - label: a\n    url: x\n---\nHi", "f.md, line 6: hosted_mcp.1.url: "),
@@ -195,13 +235,57 @@ def test_a_mistake_is_named_with_its_line(text: str, complaint: str) -> None:
     assert "\n" not in raised.value.sentence
 
 
+@pytest.mark.parametrize("choice", ["auto", "none", "required", "clock", "file_search", "github__search"])
+def test_what_can_be_chosen_is_not_refused(choice: str) -> None:
+    header = f"name: x\nmodel: m\ntools: [clock, file_search]\nmcp_servers: [github]\ntool_choice: {choice}"
+    assert parse_assistant("f", f"---\n{header}\n---\nHi", "f.md").tool_choice == choice
+
+
+@given(st.text(string.ascii_letters + "_-. é", min_size=1, max_size=60), st.text(min_size=1, max_size=60))
+def test_whatever_a_server_calls_its_tool_can_be_chosen(server: str, tool: str) -> None:
+    server = f"s{server}s"
+    settings = {"name": "x", "model": "m", "mcp_servers": [server], "tool_choice": offered_name(server, tool)}
+    assistant = parse_assistant("f", f"---\n{yaml.safe_dump(settings)}---\nHi", "f.md")
+    assert assistant.tool_choice == settings["tool_choice"]
+
+
+def test_what_does_not_go_together_is_told_all_at_once() -> None:
+    header = "name: x\nmodel: m\ntool_choice: c\ntools: [a, a]\nfiles: [f.txt]"
+    with pytest.raises(AssistantFileError) as raised:
+        parse_assistant("f", f"---\n{header}\n---\n", "f.md")
+    told = [raised.value.sentence, *raised.value.more]
+    assert [each.split(":")[0] for each in told] == ["f.md, line 4", "f.md, line 5", "f.md, line 6", "f.md, line 7"]
+
+
 def test_the_assistants_that_ship_are_good() -> None:
     assistants = load_assistants(Path("assistants"), None)
     tutor = assistants.get("math-tutor")
-    assert tutor.tools == ("code_interpreter",)
+    assert tutor.tools == tutor.optional_tools == ("code_interpreter",)
     assert tutor.instructions.startswith("You are a personal math tutor.")
     assert assistants.default.key == "general"
     assert len(assistants.all()) == 3
+
+
+@pytest.mark.parametrize("backend", sorted(ABILITIES))
+def test_the_assistants_that_ship_start_with_every_backend(backend: str) -> None:
+    can = ABILITIES[backend]
+    assistants = load_assistants(Path("assistants"), None)
+    check_abilities(assistants, backend, can, frozenset(), frozenset())
+    missing = left_out(assistants.get("math-tutor"), can)
+    assert missing == (("code_interpreter",) if backend == "local" else ())
+    fitting = assistants.fitted(can)
+    assert fitting.default.key == assistants.default.key
+    assert set(fitting.get("math-tutor").tools) == {"code_interpreter"} - set(missing)
+
+
+def test_what_is_not_optional_is_refused_still() -> None:
+    assistant = Assistant(
+        "w", "W", "x", "m", tools=("web_search", "file_search"), optional_tools=("file_search",), files=(Path("a"),)
+    )
+    [problem] = problems_of(assistant, "local", frozenset(), frozenset(), frozenset())
+    assert problem.startswith("w: web_search cannot be used with BOBBIN_BACKEND=local")
+    fitting = fitted(assistant, frozenset())
+    assert (fitting.tools, fitting.files) == (("web_search",), ())
 
 
 def test_an_unreadable_file_a_missing_folder_and_an_unknown_default_are_refused(tmp_path: Path) -> None:
