@@ -16,7 +16,7 @@ playground: setup
 	@.venv/bin/bobbin playground $(if $(filter command line,$(origin PORT)),--port $(PORT))
 
 test: lint types
-	.venv/bin/pytest
+	.venv/bin/pytest -n auto
 
 lint: setup
 	.venv/bin/ruff check
