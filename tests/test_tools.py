@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bot.playground.openai import CodeInterpreterCall, FileLink, FunctionCall, MadeFile, Piece, Question
+from bot.playground.openai import CodeInterpreterCall, FileLink, FunctionCall, MadeFile, McpCall, Piece, Question
 from bot.playground.slack import LocalSlack
 from tests import tools_of_ours
 from tests.conftest import House, bot_messages, text_of
@@ -294,6 +294,26 @@ class TestFiles:
         assert "sandbox:" not in text
 
 
+@pytest.mark.parametrize("backend", ["responses"])
+async def test_a_providers_server_pings_nobody_by_the_names_of_its_tools(house: House, tmp_path: Path) -> None:
+    folder = tmp_path / "assistants"
+    folder.mkdir()
+    server = "hosted_mcp: [{label: wiki, url: https://wiki.example/mcp}]"
+    (folder / "web.md").write_text(f"---\nname: W\nmodel: gpt-6.1-terra\n{server}\n---\nHi\n")
+
+    async def look() -> AsyncIterator[Piece]:
+        yield McpCall("wiki", "<!channel>", '{"who": "<!here>"}', output="a town")
+        yield "Done."
+
+    house.brain(lambda _: look())
+    async with house.bobbin(bobbin_assistants=folder):
+        ts = await house.ask("wiki?")
+        question = await question_of(house, ts)
+        await house.slack.click("ada", general(house), question["ts"], "approve_call")
+        await until(house, ts, "Done.")
+    assert house.slack.pings == [f"<@{house.slack.people['ada'].id}>"]  # who decides is meant to hear of it
+
+
 @pytest.mark.parametrize("backend", ["assistants"])
 async def test_an_assistant_that_wants_too_much_is_refused_at_the_start(house: House, tmp_path: Path) -> None:
     from bot.errors import AssistantFileError
@@ -304,3 +324,21 @@ async def test_an_assistant_that_wants_too_much_is_refused_at_the_start(house: H
     with pytest.raises(AssistantFileError, match="web_search cannot be used with BOBBIN_BACKEND=assistants"):
         async with house.bobbin(bobbin_assistants=folder):
             await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("backend", ["agents"])
+async def test_an_approval_that_a_backend_cannot_promise_is_refused_at_the_start(house: House, tmp_path: Path) -> None:
+    from bot.errors import AssistantFileError
+
+    folder = tmp_path / "assistants"
+    folder.mkdir()
+    server = "hosted_mcp: [{label: wiki, url: https://wiki.example/mcp}]"
+    (folder / "web.md").write_text(f"---\nname: W\nmodel: gpt-6.1-terra\n{server}\n---\nHi\n")
+    with pytest.raises(AssistantFileError, match="write `approval: false`"):
+        async with house.bobbin(bobbin_assistants=folder):
+            await asyncio.sleep(0)
+    (folder / "web.md").write_text(
+        f"---\nname: W\nmodel: gpt-6.1-terra\n{server.replace('mcp}', 'mcp, approval: false}')}\n---\nHi\n"
+    )
+    async with house.bobbin(bobbin_assistants=folder):
+        assert await house.answers(await house.ask("hello"))

@@ -122,7 +122,7 @@ class AgentsBackend:
             return [Check(name, _explained(error).sentence)]
         return [Check(name, None), *await check_models(self._client, models)]
 
-    def file_problem(self, assistant: Assistant, name: str, media_type: str, size: int) -> str | None:  # noqa: ARG002
+    def file_problem(self, assistant: Assistant, name: str, media_type: str, size: int, before: int = 0) -> str | None:  # noqa: ARG002
         return file_problem(media_type, size)
 
     async def transcribe(self, audio: Attachment) -> str:

@@ -107,7 +107,7 @@ class AssistantsBackend:
         except openai.APIError as error:
             raise await self._explained(error) from error
 
-    def file_problem(self, assistant: Assistant, name: str, media_type: str, size: int) -> str | None:
+    def file_problem(self, assistant: Assistant, name: str, media_type: str, size: int, before: int = 0) -> str | None:  # noqa: ARG002
         return use_of(assistant.tools, name, media_type, size).problem
 
     async def transcribe(self, audio: Attachment) -> str:

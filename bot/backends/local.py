@@ -121,7 +121,7 @@ class LocalBackend:
             _log.debug("models-not-listed", error=type(error).__name__)
         return [Check("backend local", None), *await check_models(self._client, models)]
 
-    def file_problem(self, assistant: Assistant, name: str, media_type: str, size: int) -> str | None:  # noqa: ARG002
+    def file_problem(self, assistant: Assistant, name: str, media_type: str, size: int, before: int = 0) -> str | None:  # noqa: ARG002
         return file_problem(media_type, size)
 
     async def transcribe(self, audio: Attachment) -> str:  # noqa: ARG002 - nothing can listen

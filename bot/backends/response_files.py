@@ -6,7 +6,7 @@ https://platform.openai.com/docs/guides/pdf-files, https://platform.openai.com/d
 import asyncio
 import base64
 import binascii
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -45,18 +45,20 @@ _DOCUMENTS = frozenset(
 )
 
 
-def file_problem(assistant: Assistant, media_type: str, size: int) -> str | None:
-    """Why a file cannot be used, a part of a sentence; None where it can."""
+def file_problem(assistant: Assistant, media_type: str, size: int, before: int = 0) -> str | None:
+    """Why a file cannot be used, a part of a sentence; None where it can. `before` are the bytes of those that go
+    along already."""
     if size == 0:
         return "is empty"
     if media_type in IMAGE_TYPES:
         return _too_large(size, IMAGE_BYTES)
-    if _is_document(media_type):
-        code = "code_interpreter" in assistant.tools
-        return _too_large(size, UPLOAD_BYTES if code else INPUT_FILE_BYTES)
-    if "code_interpreter" not in assistant.tools:
+    if "code_interpreter" in assistant.tools:
+        return _too_large(size, UPLOAD_BYTES)
+    if not _is_document(media_type):
         return f"is of a type ({media_type or 'unknown'}) that only an assistant with the code interpreter can open"
-    return _too_large(size, UPLOAD_BYTES)
+    if size <= INPUT_FILE_BYTES < before + size:
+        return f"is too much beside the others: at most {INPUT_FILE_BYTES // 2**20} MB are read at once"
+    return _too_large(size, INPUT_FILE_BYTES)
 
 
 def _is_document(media_type: str) -> bool:
@@ -67,6 +69,18 @@ def _too_large(size: int, limit: int) -> str | None:
     return f"has {size / 2**20:,.0f} MB; at most {limit // 2**20} MB can be used" if size > limit else None
 
 
+def crowded_out(messages: Sequence[Message]) -> frozenset[Path]:
+    """The documents for which a request has no room any more beside the ones before them
+    (https://platform.openai.com/docs/guides/pdf-files): only code can open them."""
+    room, crowded = INPUT_FILE_BYTES, set[Path]()
+    for file in (file for message in messages for file in message.files if _is_document(file.media_type)):
+        if file.size > room:
+            crowded.add(file.path)
+        else:
+            room -= file.size
+    return frozenset(crowded)
+
+
 class ResponseFiles:
     """Uploads what people posted, and fetches what a response made. Raises openai.APIError."""
 
@@ -74,14 +88,16 @@ class ResponseFiles:
         self._client = client
         self._patience = patience
 
-    async def input_of(self, message: Message) -> tuple[dict[str, Any], list[str]]:
-        """A message as an item for the API, and the uploaded files that only code can open."""
+    async def input_of(
+        self, message: Message, crowded: Collection[Path] = frozenset()
+    ) -> tuple[dict[str, Any], list[str]]:
+        """A message as an item for the API, and the uploaded files that only code can open, `crowded` among them."""
         parts: list[dict[str, Any]] = []
         for_code: list[str] = []
         for file in message.files:
             if file.media_type in IMAGE_TYPES:
                 parts.append({"type": "input_image", "file_id": await self._upload(file, "vision"), "detail": "auto"})
-            elif _is_document(file.media_type) and file.size <= INPUT_FILE_BYTES:
+            elif _is_document(file.media_type) and file.path not in crowded:
                 parts.append({"type": "input_file", "file_id": await self._upload(file, "user_data")})
             else:
                 for_code.append(await self._upload(file, "user_data"))

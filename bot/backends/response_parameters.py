@@ -53,7 +53,9 @@ def tools_of(request: RunRequest, stores: Sequence[str], files: Sequence[str]) -
         "web_search": {},
         "image_generation": {},
     }
-    tools = [{"type": name, **hosted[name]} for name in assistant.tools if name in hosted]
+    # Without files of the assistant's own there is nothing to search: posts go along whole.
+    searchable = [name for name in assistant.tools if name != "file_search" or stores]
+    tools = [{"type": name, **hosted[name]} for name in searchable if name in hosted]
     return [*tools, *map(_server, assistant.hosted_mcp), *map(_function, request.functions)]
 
 

@@ -14,7 +14,7 @@ from bot.backends.conversations import Conversations, has_unanswered
 from bot.backends.failures import check_lengths, once_answering, translated
 from bot.backends.limits import RESPONSES_MESSAGE
 from bot.backends.moderation import Moderation
-from bot.backends.response_files import ResponseFiles, file_problem
+from bot.backends.response_files import ResponseFiles, crowded_out, file_problem
 from bot.backends.response_items import wanted_calls
 from bot.backends.response_parameters import Asked, output_item
 from bot.backends.response_runs import ResponseRuns
@@ -37,7 +37,7 @@ from bot.engine.ports import (
     ThreadKey,
     ToolOutput,
 )
-from bot.errors import BackendError, BackendUnsupported, ContextOverflow, ThreadGone
+from bot.errors import BackendError, BackendUnsupported, ContextOverflow, RunBroken, ThreadGone
 
 #: Seconds between two looks at a response.
 _POLL = 1.0
@@ -105,8 +105,15 @@ class ResponsesBackend:
             return [Check(name, (await self._explained(error)).sentence)]
         return [Check(name, None), *await check_models(self._client, models)]
 
-    def file_problem(self, assistant: Assistant, name: str, media_type: str, size: int) -> str | None:  # noqa: ARG002
-        return file_problem(assistant, media_type, size)
+    def file_problem(
+        self,
+        assistant: Assistant,
+        name: str,  # noqa: ARG002
+        media_type: str,
+        size: int,
+        before: int = 0,
+    ) -> str | None:
+        return file_problem(assistant, media_type, size, before)
 
     async def transcribe(self, audio: Attachment) -> str:
         try:
@@ -179,8 +186,9 @@ class ResponsesBackend:
         """What the next response is asked: the posts with their files, or what the calls before came to."""
         items: list[Any] = [output_item(output) for output in request.outputs]
         for_code: list[str] = []
+        crowded = crowded_out(messages)
         for message in messages:
-            item, files = await self._files.input_of(message)
+            item, files = await self._files.input_of(message, crowded)
             items.append(item)
             for_code += files
         store = await self._stores.ensure(request.assistant)
@@ -217,6 +225,12 @@ class ResponsesBackend:
     async def _explained(self, error: openai.APIError, request: RunRequest | None = None) -> BackendError:
         """What a refusal means: a 404 can be the model's, the conversation's, or the whole protocol's."""
         assistant = request.assistant if request else None
+        if assistant is not None and assistant.files and _lacks_store(error):
+            self._stores.forget(assistant)
+            return RunBroken(
+                "The files that this assistant searches were gone from the server. They are sent again: please try "
+                "again."
+            )
         if not isinstance(error, openai.NotFoundError) or error.code == "model_not_found":
             return translated(error, assistant)
         if request is None or _unknown_route(error):
@@ -231,6 +245,12 @@ class ResponsesBackend:
         except openai.APIError as second:
             return translated(second, assistant)
         return translated(error, assistant)
+
+
+def _lacks_store(error: openai.APIError) -> bool:
+    """Somebody else may have deleted it, or another Bobbin whose files of the same assistant are others."""
+    refused = isinstance(error, openai.NotFoundError | openai.BadRequestError)
+    return refused and "vector store" in str(error.message).lower().replace("_", " ")
 
 
 async def _told(text: str) -> AsyncGenerator[RunEvent, None]:

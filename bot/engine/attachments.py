@@ -42,7 +42,8 @@ class Attachments:
 
     async def of(self, files: Sequence[PostFile], assistant: Assistant, folder: Path) -> Attached:
         """Fetch a message's files into a folder. Raises nothing: what goes wrong is a problem with a name."""
-        results = await asyncio.gather(*(self._usable(file, assistant, folder) for file in files[:_MOST]))
+        fetched = await asyncio.gather(*(self._usable(file, assistant, folder) for file in files[:_MOST]))
+        results = self._together(fetched, assistant)
         problems = [result for result in results if isinstance(result, _Problem)]
         problems += [_Problem(file.name, f"only {_MOST} files of one message are read") for file in files[_MOST:]]
         return Attached(
@@ -63,6 +64,21 @@ class Attachments:
             _log.info("file-unusable", file=file.id, type=file.media_type, size=file.size, error=type(error).__name__)
             return _Problem(file.name, error.sentence.rstrip("."))
         return fetched
+
+    def _together(
+        self, results: Sequence["Attachment | _Spoken | _Problem"], assistant: Assistant
+    ) -> list["Attachment | _Spoken | _Problem"]:
+        """The same, without files that are too much beside those before them."""
+        checked: list[Attachment | _Spoken | _Problem] = []
+        before = 0
+        for each in results:
+            if isinstance(each, Attachment):
+                problem = self._backend.file_problem(assistant, each.name, each.media_type, each.size, before)
+                checked.append(_Problem(each.name, problem) if problem else each)
+                before += 0 if problem else each.size
+            else:
+                checked.append(each)
+        return checked
 
     def _check(self, assistant: Assistant, name: str, media_type: str, size: int) -> None:
         problem = self._backend.file_problem(assistant, name, media_type, size)

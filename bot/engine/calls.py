@@ -1,6 +1,7 @@
 """Tool calls that a run waits for: made, or asked about first. Each is a row, so that a crash finds it as it was."""
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -27,6 +28,8 @@ from bot.engine.ports import (
 
 _log = structlog.get_logger()
 
+#: Characters of a tool's name in a line of ours.
+_NAME = 100
 _UNKNOWN = "There is no such tool. Nothing was done."
 _INTERRUPTED = (
     "Bobbin was interrupted while this was being done. Nobody knows whether it was carried out: do not repeat it, but "
@@ -84,7 +87,7 @@ class Calls:
         for row in await self._storage.run_calls(run.id):
             if row.state is CallState.ASKED:
                 await self._answered(row, _WITHDRAWN, failed=True)
-                await self._say(row, run, f"`{row.name}`: the answer was stopped, nothing was done.")
+                await self._say(row, run, "the answer was stopped, nothing was done.")
 
     async def _kept(self, wanted: Sequence[ToolCall], run: Run) -> list[RunCall]:
         known = {row.id: row for row in await self._storage.run_calls(run.id)}
@@ -142,7 +145,7 @@ class Calls:
                 decided = await self._row(row)
         except TimeoutError:
             minutes = f"{self._patience / 60:g} minutes"
-            await self._say(row, scene.run, f"`{row.name}`: nobody decided within {minutes}, so it was not used.")
+            await self._say(row, scene.run, f"nobody decided within {minutes}, so it was not used.")
             late = f"Nobody approved this within {minutes}. Nothing was done."
             return await self._answered(replace(row, approved=False), late, failed=True)
         finally:
@@ -152,13 +155,13 @@ class Calls:
     async def _heard(self, row: RunCall, scene: Scene) -> RunCall:
         """People have decided."""
         if row.approved:
-            await self._say(row, scene.run, f"`{row.name}`: approved by <@{row.decided_by}>.")
+            await self._say(row, scene.run, f"approved by <@{row.decided_by}>.")
             if row.server is not None:  # the provider makes the call
                 return await self._answered(row, "Approved.", failed=False)
             row = replace(row, state=CallState.APPROVED)
             await self._storage.update_call(row)
             return row
-        await self._say(row, scene.run, f"`{row.name}`: denied by <@{row.decided_by}>, nothing was done.")
+        await self._say(row, scene.run, f"denied by <@{row.decided_by}>, nothing was done.")
         return await self._answered(row, "The people asked denied this. Nothing was done.", failed=True)
 
     async def _made(self, row: RunCall, scene: Scene) -> RunCall:
@@ -187,12 +190,17 @@ class Calls:
 
     async def _say(self, row: RunCall, run: Run, text: str) -> None:
         if row.asked_ts is not None:
-            await self._notices.asked(run.thread, row.asked_ts, text)
+            await self._notices.asked(run.thread, row.asked_ts, f"`{_harmless(row.name)}`: {text}")
 
 
 def approvers(assistant: Assistant, target: ReplyTarget) -> tuple[str, ...]:
     """Who may decide: those whom the assistant's file names, else whoever asked."""
     return assistant.approvers or (target.asker,)
+
+
+def _harmless(name: str) -> str:
+    """A tool's name as a line of ours may have it: a provider's server calls its tools what it likes."""
+    return re.sub(r"[^\w.\-]", "_", name)[:_NAME]
 
 
 def _call_of(row: RunCall) -> ToolCall:

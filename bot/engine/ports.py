@@ -371,9 +371,9 @@ class Backend(Protocol):
     #: What it can carry; an assistant that wants more is refused at the start.
     abilities: frozenset[Ability]
 
-    def file_problem(self, assistant: Assistant, name: str, media_type: str, size: int) -> str | None:
+    def file_problem(self, assistant: Assistant, name: str, media_type: str, size: int, before: int = 0) -> str | None:
         """Why a file of a post cannot be used with this assistant: a part of a sentence, such as "archives need the
-        code interpreter". None where it can. `size` is in bytes."""
+        code interpreter". None where it can. `size` is in bytes, and so is `before`: of the post's files before it."""
 
     async def transcribe(self, audio: Attachment) -> str:
         """What is said in a recording. Raises BackendError, BackendUnsupported where there is no such service."""

@@ -138,7 +138,7 @@ def _shown(arguments: str) -> str:
     """A call's arguments for people to read before they approve them: all of them, or plainly cut."""
     try:
         readable = json.dumps(json.loads(arguments), indent=2, ensure_ascii=False)
-    except ValueError:
+    except (ValueError, RecursionError):
         readable = arguments
     # Three of these would end the code block that they stand in.
     readable = readable.replace("```", "´´´") or "{}"

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger()
 
+#: Tools that an assistant is offered, so that there is room for the provider's own among the 128 that OpenAI allows
+#: (https://platform.openai.com/docs/api-reference/assistants).
+_MOST = 120
+
 
 def open_toolbox(
     modules: Sequence[str], mcp_file: Path | None, environment: Mapping[str, str], channels: ChannelReader | None
@@ -87,7 +91,9 @@ class CombinedToolbox:
         for tools in await asyncio.gather(*(_tools(server) for server in servers)):
             for each in tools:
                 specs.setdefault(each.spec.name, each.spec)
-        return tuple(specs.values())
+        if len(specs) > _MOST:
+            _log.warning("tools-left-out", assistant=assistant.key, offered=_MOST, left_out=list(specs)[_MOST:][:10])
+        return tuple(specs.values())[:_MOST]
 
     def needs_approval(self, assistant: Assistant, call: ToolCall) -> bool:
         """Whether people are asked before this call is made: the tool or the assistant's file says so, or it is the

@@ -25,7 +25,7 @@ from bot.engine.ports import (
     ToolOutput,
     ToolSpec,
 )
-from bot.errors import BackendBusy
+from bot.errors import BackendBusy, RunBroken
 from bot.playground.openai import (
     CodeInterpreterCall,
     FileCitation,
@@ -193,6 +193,24 @@ class TestTasksAndSources:
         for each in (events, again):
             assert [e for e in each if isinstance(e, Sources)][-1].sources == (Source("handbook.md"),)
 
+    async def test_an_assistant_without_files_has_nothing_to_search(self) -> None:
+        async with responses() as bench:
+            await bench.ask("holidays?", assistant=replace(TUTOR, tools=("file_search", "code_interpreter")))
+            [call] = bench.calls("POST", "/responses")
+        assert [tool["type"] for tool in call.body["tools"]] == ["code_interpreter"]
+
+    async def test_a_store_that_somebody_deleted_is_made_again_at_the_next_try(self, tmp_path: Path) -> None:
+        (tmp_path / "handbook.md").write_text("Holidays: 25 days.")
+        assistant = replace(TUTOR, tools=("file_search",), files=(tmp_path / "handbook.md",))
+        async with responses() as bench:
+            await bench.ask("holidays?", assistant=assistant)
+            [store] = bench.server.vector_stores
+            await bench.client.vector_stores.delete(store)
+            gone = request(await bench.thread(), message(1, "and now?"), assistant=assistant, run="run-2")
+            await bench.broken(gone, RunBroken)
+            events = await bench.ask("now?", assistant=assistant, run="run-3")
+        assert text_of(events) == "pong and more"
+
     async def test_reasoning_is_shown_only_where_the_assistant_says_so(self) -> None:
         brain = saying(Reasoning(("I add the numbers.",)), "3")
         async with responses(brain=brain) as bench:
@@ -246,6 +264,23 @@ class TestFilesIn:
             await bench.run(request(await bench.thread(), Message("1.0", "user", "look", files)))
         assert [(file.name, file.kind) for file in heard[0].files] == [("photo.png", "image"), ("rows.csv", "file")]
         assert heard[0].last.strip() == "look"
+
+    async def test_documents_beyond_what_a_request_takes_are_for_code(self, tmp_path: Path) -> None:
+        files = []
+        for name in ("one.pdf", "two.pdf"):
+            (tmp_path / name).write_bytes(b"%PDF-1.7")
+            files.append(Attachment(name, "application/pdf", 30 * 2**20, tmp_path / name))
+        async with responses() as bench:
+            await bench.run(request(await bench.thread(), Message("1.0", "user", "look", tuple(files))))
+            [call] = bench.calls("POST", "/responses")
+        parts = [part["type"] for part in call.body["input"][0]["content"]]
+        assert parts == ["input_text", "input_file"]
+        assert len(call.body["tools"][0]["container"]["file_ids"]) == 1
+        plain = replace(TUTOR, tools=())
+        backend = ResponsesBackend(_no_client())
+        problem = backend.file_problem(plain, "two.pdf", "application/pdf", 30 * 2**20, before=30 * 2**20)
+        assert "beside the others: at most 50 MB" in str(problem)
+        await backend.close()
 
     @pytest.mark.parametrize(
         ("media_type", "size", "said"),

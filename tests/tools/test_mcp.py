@@ -201,6 +201,14 @@ async def test_of_500_tools_the_first_100_are_offered() -> None:
         assert (await call(toolbox, "tool_499", a=1, b=2)).failed
 
 
+async def test_tools_of_several_servers_are_as_many_as_a_model_may_be_offered() -> None:
+    both = Assistant("helper", "Helper", "Help.", "model", mcp_servers=("wild", "other"))
+    other = StdioServer("other", sys.executable, (_WILD, "--many", "80"))
+    async with opened(stdio("--many", "80"), other) as toolbox:
+        offered = [spec.name for spec in await toolbox.functions(both)]
+    assert len(offered) == len(set(offered)) == 120
+
+
 @pytest.mark.parametrize("protocol", ["2026-07-28 stdio", "2026-07-28 http"])
 async def test_a_changed_list_is_read_again(protocol: str) -> None:
     async with contextlib.AsyncExitStack() as stack:
