@@ -1,12 +1,8 @@
 """Servers that speak almost like OpenAI, and what never meets a server at all."""
 
 import datetime
-import json
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Sequence
 
-import openai
 import pytest
 from aiohttp import web
 
@@ -19,39 +15,7 @@ from bot.backends.transcript import Transcript
 from bot.engine.ports import HistoryItem
 from bot.errors import BackendRefused, ContextOverflow, RunBroken, SettingsError
 from tests.backends.bench import PATIENCE, ended, message, request, text_of
-
-Handler = Callable[[web.Request], Any]
-
-
-@asynccontextmanager
-async def serving(routes: dict[str, Handler]) -> AsyncIterator[openai.AsyncOpenAI]:
-    """A client of a server with these routes, such as "GET /models"."""
-    app = web.Application()
-    for route, handler in routes.items():
-        method, path = route.split()
-        app.router.add_route(method, f"/v1{path}", handler)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    port = runner.addresses[0][1]
-    async with openai.AsyncOpenAI(api_key="k", base_url=f"http://127.0.0.1:{port}/v1", max_retries=0) as client:
-        yield client
-    await runner.cleanup()
-
-
-def answering(body: Any, status: int = 200) -> Handler:
-    async def answer(_: web.Request) -> web.Response:
-        return web.json_response(body, status=status)
-
-    return answer
-
-
-def streaming(*lines: str) -> Handler:
-    async def answer(_: web.Request) -> web.Response:
-        return web.Response(text="".join(f"{line}\n\n" for line in lines), content_type="text/event-stream")
-
-    return answer
-
+from tests.backends.handmade import EMPTY_LIST, Handler, answering, event, serving, streaming, thread_event
 
 # Models
 
@@ -94,11 +58,6 @@ ANSWER = {
     "status": "completed",
     "content": [{"type": "output_text", "text": "hi", "annotations": []}],
 }
-EMPTY_LIST: dict[str, Any] = {"object": "list", "data": [], "has_more": False}
-
-
-def event(kind: str, **fields: Any) -> str:
-    return f"event: {kind}\ndata: {json.dumps({'type': kind, **fields})}"
 
 
 @pytest.mark.parametrize("after", ['data: {"type": "response.comp', event("response.of_the_future", thing=1)])
@@ -139,18 +98,15 @@ async def test_an_assistants_server_with_events_of_its_own() -> None:
     reply = {"id": "msg_1", "object": "thread.message", "role": "assistant", "run_id": "run_1", "status": "completed"}
     text = [{"type": "text", "text": {"value": "hi", "annotations": []}}]
 
-    def line(name: str, data: Any) -> str:
-        return f"event: {name}\ndata: {json.dumps(data)}"
-
     routes = {
         "GET /assistants": answering(EMPTY_LIST),
         "POST /assistants": answering({"id": "asst_1", "object": "assistant", "metadata": {}}),
         "POST /threads/t/messages": answering({"id": "msg_0", "object": "thread.message"}),
         "POST /threads/t/runs": streaming(
-            line("server.hello", {"version": 1}),
-            line("thread.run.created", {**run, "status": "queued"}),
-            line("thread.message.completed", {**reply, "content": text}),
-            line("thread.run.completed", run),
+            thread_event("server.hello", {"version": 1}),
+            thread_event("thread.run.created", {**run, "status": "queued"}),
+            thread_event("thread.message.completed", {**reply, "content": text}),
+            thread_event("thread.run.completed", run),
             "data: [DONE]",
         ),
     }
