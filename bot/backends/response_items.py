@@ -84,7 +84,7 @@ def wanted_calls(output: Sequence[Any]) -> tuple[ToolCall, ...]:
 
 
 def _annotations(message: types.ResponseOutputMessage) -> Iterator[Any]:
-    for part in message.content:
+    for part in message.content or []:
         if part.type == "output_text":
             yield from part.annotations or []
 

@@ -7,9 +7,9 @@ from aiohttp import web
 
 from bot.backends.assistants import AssistantsBackend
 from bot.backends.responses import ResponsesBackend
-from bot.engine.ports import RunEvent, RunStatus, Task
+from bot.engine.ports import CallsWanted, RunEvent, RunStatus, Task
 from tests.backends.bench import PATIENCE, ended, message, request, text_of
-from tests.backends.handmade import EMPTY_LIST, Handler, answering, serving, streaming, thread_event
+from tests.backends.handmade import EMPTY_LIST, Handler, answering, event, serving, streaming, thread_event
 
 RESPONSE = {"id": "resp_1", "object": "response", "status": "completed", "model": "m"}
 ANSWER = {
@@ -87,8 +87,8 @@ CODE = [{"input": "x"}, {"input": None, "outputs": None}, None]
 @pytest.mark.parametrize("streamed", [True, False])
 async def test_code_that_runs_and_has_no_outputs_yet_does_not_crash_its_run(streamed: bool, code: Any) -> None:
     calls = [{"id": "call_1", "type": "code_interpreter", "code_interpreter": code}]
-    step = {"id": "step_1", "object": "thread.run.step", "status": "in_progress"}
-    step |= {"step_details": {"type": "tool_calls", "tool_calls": calls}}
+    details = {"type": "tool_calls", "tool_calls": calls}
+    step = {"id": "step_1", "object": "thread.run.step", "status": "in_progress", "step_details": details}
     started = [thread_event("thread.run.created", RUN), thread_event("thread.run.step.in_progress", step)]
     rest = [thread_event("thread.message.completed", REPLY), thread_event("thread.run.completed", RUN)]
     made = streaming(*started, *rest) if streamed else answering(RUN)
@@ -103,3 +103,70 @@ async def test_a_step_of_which_nothing_is_known_yet_is_passed_over(details: Any)
     events = await run_at(runs=answering(RUN), steps=answering({**EMPTY_LIST, "data": [step]}))
     assert not any(isinstance(event, Task) for event in events)
     assert (text_of(events), ended(events).status) == ("hi", RunStatus.COMPLETED)
+
+
+# Objects without what OpenAI always says
+
+
+@pytest.mark.parametrize("content", [None, [], [{"type": "text", "text": None}]])
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_a_message_without_content_is_a_message_without_words(streamed: bool, content: Any) -> None:
+    empty = {**REPLY, "id": "msg_0", "content": content}
+    told = [thread_event("thread.message.completed", each) for each in (empty, REPLY)]
+    made = streaming(*told, thread_event("thread.run.completed", RUN)) if streamed else answering(RUN)
+    events = await run_at(runs=made, replies=[empty, REPLY])
+    assert (text_of(events), ended(events).status) == ("hi", RunStatus.COMPLETED)
+
+
+async def test_an_answer_that_does_not_say_of_which_run_it_is_is_shown() -> None:
+    nameless = {name: value for name, value in REPLY.items() if name != "run_id"}
+    assert text_of(await run_at(runs=answering(RUN), replies=[nameless])) == "hi"
+
+
+async def test_an_answer_without_its_run_is_told_from_earlier_ones_where_a_server_lists_all() -> None:
+    nameless = {name: value for name, value in REPLY.items() if name != "run_id"}
+    earlier = {**nameless, "id": "msg_0", "content": [{"type": "text", "text": {"value": "no"}}]}
+    post = {**earlier, "id": "msg_1", "role": "user"}
+    assert text_of(await run_at(runs=answering(RUN), replies=[earlier, post, nameless])) == "hi"
+
+
+@pytest.mark.parametrize("thin", [RESPONSE, {**RESPONSE, "output": None}])
+async def test_a_response_that_ends_without_its_output_keeps_what_was_streamed(thin: Any) -> None:
+    events = await respond_at(
+        made=streaming(
+            event("response.created", response={**RESPONSE, "status": "in_progress"}),
+            event("response.output_text.delta", delta="hi"),
+            event("response.completed", response=thin),
+        )
+    )
+    assert (text_of(events), ended(events).status) == ("hi", RunStatus.COMPLETED)
+
+
+@pytest.mark.parametrize("content", [None, []])
+async def test_an_item_without_content_says_nothing(content: Any) -> None:
+    empty = {**ANSWER, "id": "msg_0", "content": content}
+    events = await respond_at(made=answering({**RESPONSE, "output": [empty, ANSWER]}))
+    assert (text_of(events), ended(events).status) == ("hi", RunStatus.COMPLETED)
+
+
+@pytest.mark.parametrize("kind", ["response.created", "response.in_progress", "response.completed"])
+async def test_an_event_without_its_response_is_passed_over(kind: str) -> None:
+    told = [event("response.created", response=RESPONSE), event("response.output_text.delta", delta="hi")]
+    events = await respond_at(
+        made=streaming(event(kind), *told) if kind != "response.completed" else streaming(*told, event(kind)),
+        kept=answering({**RESPONSE, "output": [ANSWER]}),
+    )
+    assert (text_of(events), ended(events).status) == ("hi", RunStatus.COMPLETED)
+
+
+async def test_calls_that_were_streamed_are_made_though_the_end_does_not_name_them() -> None:
+    call = {"id": "fc_1", "type": "function_call", "call_id": "call_1", "name": "get_weather", "arguments": "{}"}
+    events = await respond_at(
+        made=streaming(
+            event("response.created", response={**RESPONSE, "status": "in_progress"}),
+            event("response.output_item.done", item=call),
+            event("response.completed", response=RESPONSE),
+        )
+    )
+    assert isinstance(events[-1], CallsWanted)
+    assert [each.name for each in events[-1].calls] == ["get_weather"]
