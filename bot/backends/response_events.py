@@ -66,9 +66,11 @@ async def read_stream(
 
 
 def _translated(event: types.ResponseStreamEvent, progress: ResponseProgress) -> list[RunEvent]:
-    if event.type in ("response.created", "response.queued") and progress.response_id is None and event.response:
-        progress.response_id = event.response.id
-        return [RunStarted(event.response.id)]
+    # `response.created` comes first, unless something on the way swallows it.
+    begun: str | None = getattr(getattr(event, "response", None), "id", None)
+    if begun and progress.response_id is None:
+        progress.response_id = begun
+        return [RunStarted(begun)]
     if event.type in ("response.output_text.delta", "response.refusal.delta"):
         text = progress.transcript.grow(event.delta or "")
         return [TextDelta(text, event.sequence_number)] if text else []

@@ -132,10 +132,11 @@ async def read_stream(
         # A server's own kinds of event come without a name.
         name: str | None = getattr(event, "event", None)
         data = getattr(event, "data", None)
-        if name == "thread.run.created" and isinstance(data, threads.Run):
+        # `thread.run.created` comes first, unless something on the way swallows it.
+        if isinstance(data, threads.Run) and data.id and progress.run_id is None:
             progress.run_id = data.id
             yield RunStarted(data.id)
-        elif name in _ENDS and isinstance(data, threads.Run):
+        if name in _ENDS and isinstance(data, threads.Run):
             progress.ended = data
             return
         async for said in _told(name, data, progress):

@@ -7,8 +7,8 @@ from aiohttp import web
 
 from bot.backends.assistants import AssistantsBackend
 from bot.backends.responses import ResponsesBackend
-from bot.engine.ports import CallsWanted, RunEvent, RunStatus, Task
-from tests.backends.bench import PATIENCE, ended, message, request, text_of
+from bot.engine.ports import CallsWanted, RunEvent, RunStarted, RunStatus, Task
+from tests.backends.bench import PATIENCE, ended, message, request, started, text_of
 from tests.backends.handmade import EMPTY_LIST, Handler, answering, event, serving, streaming, thread_event
 
 RESPONSE = {"id": "resp_1", "object": "response", "status": "completed", "model": "m"}
@@ -170,3 +170,20 @@ async def test_calls_that_were_streamed_are_made_though_the_end_does_not_name_th
     )
     assert isinstance(events[-1], CallsWanted)
     assert [each.name for each in events[-1].calls] == ["get_weather"]
+
+
+# Streams of which the beginning is swallowed
+
+
+async def test_a_response_whose_stream_does_not_begin_with_created_is_looked_up_where_it_breaks() -> None:
+    begun = event("response.in_progress", response={**RESPONSE, "status": "in_progress"})
+    events = await respond_at(made=streaming(begun), kept=answering({**RESPONSE, "output": [ANSWER]}))
+    assert started(events).startswith("resp_1 ")
+    assert (text_of(events), ended(events).status) == ("hi", RunStatus.COMPLETED)
+
+
+async def test_a_run_whose_stream_does_not_begin_with_created_is_known_from_its_next_event() -> None:
+    told = [thread_event(f"thread.run.{status}", {**RUN, "status": status}) for status in ("queued", "in_progress")]
+    events = await run_at(runs=streaming(*told))
+    assert [event.backend_run for event in events if isinstance(event, RunStarted)] == ["run_1"]
+    assert (text_of(events), ended(events).status) == ("hi", RunStatus.COMPLETED)
