@@ -18,7 +18,7 @@ from openai.types.beta.threads import runs
 
 from bot.backends.failures import run_needs_other_model
 from bot.backends.limits import PAGE
-from bot.backends.retries import Patience, patiently
+from bot.backends.retries import Patience, patiently, poll_after
 from bot.backends.run_events import RunProgress, ended_event, read_stream
 from bot.backends.run_files import FileNames, RunFiles
 from bot.backends.run_functions import all_answered, calls_wanted, hosted_tools, waits_for
@@ -251,7 +251,7 @@ class AssistantRuns:
             if run.status not in _GOING:
                 progress.ended = run
                 return
-            await asyncio.sleep(_poll_after(raw.headers.get("openai-poll-after-ms"), self._poll))
+            await asyncio.sleep(poll_after(raw.headers, self._poll))
 
     async def _skip_earlier(self, request: RunRequest, progress: RunProgress) -> None:
         """What the run said and made before it waited was told when `run` was called before."""
@@ -306,8 +306,3 @@ def _is(full: str, model: str) -> bool:
 def _id_of(made: dict[str, Any]) -> str | None:
     run_id = made.get("id")
     return run_id if isinstance(run_id, str) and run_id else None
-
-
-def _poll_after(header: str | None, default: float) -> float:
-    """Seconds to wait, from the server's `openai-poll-after-ms`."""
-    return int(header) / 1000 if header and header.isdecimal() else default

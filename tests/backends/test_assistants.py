@@ -182,7 +182,7 @@ async def test_a_server_may_say_when_to_look_again() -> None:
     brain = ScriptedBrain(lambda _: "one two", gate=gate)
     async with assistants(streaming=False, brain=brain, poll=3600, poll_after_ms=1) as bench:
         running = asyncio.create_task(bench.ask("count"))
-        await bench.server.wait_for(lambda _: len(bench.calls("GET", r"/threads/\w+/runs/\w+")) > 5)
+        await bench.server.wait_for(lambda _: len(bench.calls("GET", r"/threads/\w+/runs/\w+")) > 2)
         gate.set()
         assert text_of(await running) == "one two"
 
