@@ -179,7 +179,7 @@ def _task(item: Any, status: str) -> Task | None:
 
 
 def _text(message: Any) -> str:
-    return "".join(part.text for part in message.content if part.type == "output_text")
+    return "".join(part.text or "" for part in message.content or [] if part.type == "output_text")
 
 
 def _written(arguments: object) -> str:

@@ -4,7 +4,6 @@ https://platform.openai.com/docs/api-reference/runs
 """
 
 import asyncio
-import math
 from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 from dataclasses import replace
@@ -19,7 +18,7 @@ from openai.types.beta.threads import runs
 
 from bot.backends.failures import run_needs_other_model
 from bot.backends.limits import PAGE
-from bot.backends.retries import Patience, patiently
+from bot.backends.retries import Patience, patiently, poll_after
 from bot.backends.run_events import RunProgress, ended_event, read_stream
 from bot.backends.run_files import FileNames, RunFiles
 from bot.backends.run_functions import all_answered, calls_wanted, hosted_tools, waits_for
@@ -36,8 +35,6 @@ _log = structlog.get_logger()
 #: Metadata by which a run is recognised after a call whose outcome nobody knows.
 _RUN = "bobbin_run"
 
-#: Seconds between two looks at a run, at least, whatever the server asks for.
-_SHORTEST_POLL = 0.1
 #: Seconds for a model for which another stands in.
 _HASTE = 5.0
 
@@ -254,7 +251,7 @@ class AssistantRuns:
             if run.status not in _GOING:
                 progress.ended = run
                 return
-            await asyncio.sleep(_poll_after(raw.headers.get("openai-poll-after-ms"), self._poll))
+            await asyncio.sleep(poll_after(raw.headers, self._poll))
 
     async def _skip_earlier(self, request: RunRequest, progress: RunProgress) -> None:
         """What the run said and made before it waited was told when `run` was called before."""
@@ -309,12 +306,3 @@ def _is(full: str, model: str) -> bool:
 def _id_of(made: dict[str, Any]) -> str | None:
     run_id = made.get("id")
     return run_id if isinstance(run_id, str) and run_id else None
-
-
-def _poll_after(header: str | None, default: float) -> float:
-    """Seconds to wait, from the server's `openai-poll-after-ms`; never so few that it is a busy loop."""
-    try:
-        seconds = float(header) / 1000 if header else default
-    except ValueError:
-        return default
-    return max(seconds, _SHORTEST_POLL) if math.isfinite(seconds) else default

@@ -164,8 +164,9 @@ def has_unanswered(asked: Sequence[str], items: Sequence[ConversationItem]) -> b
 
 def text_of(message: ConversationMessage) -> str:
     """What a message in a conversation says."""
-    texts = [part.refusal if part.type == "refusal" else getattr(part, "text", "") for part in message.content or []]
-    return "".join(texts)
+    parts = message.content or []
+    texts = [part.refusal if part.type == "refusal" else getattr(part, "text", "") for part in parts]
+    return "".join(text or "" for text in texts)
 
 
 def _assistants_run(spoken: Sequence[ConversationMessage]) -> list[str]:

@@ -26,6 +26,7 @@ from bot.backends.response_events import (
     answer_of,
     ended_event,
     failure_of,
+    output_of,
     read_stream,
     usage_of,
 )
@@ -294,7 +295,7 @@ class LocalBackend:
 
 def _own_ids(request: RunRequest, response: types.Response) -> tuple[ToolCall, ...]:
     """The calls of a response under ids that no other call of the thread has: some servers begin anew each time."""
-    wanted = [item for item in response.output or [] if item.type == "function_call"]
+    wanted = [item for item in output_of(response) if item.type == "function_call"]
     mark = uuid.uuid5(uuid.NAMESPACE_OID, f"{request.run} {response.id}").hex[:12]
     return tuple(ToolCall(f"call_{mark}_{n}", item.name, item.arguments or "{}") for n, item in enumerate(wanted))
 

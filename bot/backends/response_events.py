@@ -3,7 +3,7 @@
 https://platform.openai.com/docs/api-reference/responses-streaming
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 
 from openai.types import responses as types
@@ -29,6 +29,8 @@ class ResponseProgress:
         self.transcript = Transcript()
         self.ended: types.Response | None = None
         self.error: BackendError | None = None
+        #: The items that are whole.
+        self.items: list[types.ResponseOutputItem] = []
         #: What the answer rests on; the items that were told, the files that are to be fetched and that were.
         self.sources: dict[str, Source] = {}
         self.told: set[str] = set()
@@ -55,23 +57,28 @@ async def read_stream(
         progress.cursor = getattr(event, "sequence_number", progress.cursor)
         if event.type in ("response.completed", "response.incomplete", "response.failed"):
             progress.ended = event.response
+            if progress.ended and not progress.ended.output:
+                # Some servers end with no more than a status: then the output is what was told of it.
+                progress.ended.output = progress.items
             return
         for out in _translated(event, progress):
             yield out
 
 
 def _translated(event: types.ResponseStreamEvent, progress: ResponseProgress) -> list[RunEvent]:
-    # Any of these may be the first to name a response: somebody on the way may swallow one.
-    if event.type in ("response.created", "response.queued", "response.in_progress") and progress.response_id is None:
-        progress.response_id = getattr(event.response, "id", None)
-        return [RunStarted(progress.response_id)] if progress.response_id else []
+    # `response.created` comes first, unless something on the way swallows it.
+    begun: str | None = getattr(getattr(event, "response", None), "id", None)
+    if begun and progress.response_id is None:
+        progress.response_id = begun
+        return [RunStarted(begun)]
     if event.type in ("response.output_text.delta", "response.refusal.delta"):
-        text = progress.transcript.grow(event.delta)
+        text = progress.transcript.grow(event.delta or "")
         return [TextDelta(text, event.sequence_number)] if text else []
-    if event.type == "response.output_item.added":
+    if event.type == "response.output_item.added" and event.item:
         task = begun_task(event.item)
         return [task] if task else []
-    if event.type == "response.output_item.done":
+    if event.type == "response.output_item.done" and event.item:
+        progress.items.append(event.item)
         text_done = [TextDone(progress.transcript.close(said(event.item)))] if event.item.type == "message" else []
         return [*text_done, *ended_item(event.item, progress)]
     return []
@@ -101,14 +108,19 @@ def _sources(message: types.ResponseOutputMessage, progress: ResponseProgress) -
 
 
 def said(message: types.ResponseOutputMessage) -> str:
-    """What an output message says: its texts and refusals."""
-    parts = message.content or []
-    return "".join((part.text if part.type == "output_text" else part.refusal) or "" for part in parts)
+    """What an output message says: its texts and refusals. Servers leave out what is empty."""
+    texts = (part.text if part.type == "output_text" else part.refusal for part in message.content or [])
+    return "".join(text or "" for text in texts)
 
 
 def answer_of(response: types.Response) -> list[str]:
     """What a response's messages say, oldest first."""
-    return [said(item) for item in response.output or [] if item.type == "message"]
+    return [said(item) for item in output_of(response) if item.type == "message"]
+
+
+def output_of(response: types.Response) -> Sequence[types.ResponseOutputItem]:
+    """A response's items, oldest first; some servers say nothing where there are none."""
+    return response.output or []
 
 
 def ended_event(response: types.Response) -> RunEnded:

@@ -21,6 +21,7 @@ from bot.backends.response_events import (
     ended_event,
     ended_item,
     failure_of,
+    output_of,
     read_stream,
     usage_of,
 )
@@ -265,13 +266,13 @@ class ResponseRuns:
         text = progress.transcript.settle(answer_of(response), final=response.status == "completed")
         if text is not None:
             yield TextDone(text)
-        for item in response.output or []:
+        for item in output_of(response):
             for event in ended_item(item, progress):
                 yield event
         async with aclosing(self._made(request, progress, final=True)) as files:
             async for file in files:
                 yield file
-        calls = wanted_calls(response.output or [])
+        calls = wanted_calls(output_of(response))
         if calls and response.status == "completed":
             yield CallsWanted(calls, usage_of(response))
         else:

@@ -14,6 +14,7 @@ from bot.backends.conversations import Conversations, has_unanswered
 from bot.backends.failures import check_lengths, once_answering, translated
 from bot.backends.limits import RESPONSES_MESSAGE
 from bot.backends.moderation import Moderation
+from bot.backends.response_events import output_of
 from bot.backends.response_files import ResponseFiles, crowded_out, file_problem
 from bot.backends.response_items import wanted_calls
 from bot.backends.response_parameters import Asked, output_item
@@ -275,7 +276,7 @@ class _Mark:
 
 
 def _waits_for(response: types.Response, outputs: Sequence[ToolOutput]) -> bool:
-    return bool({call.id for call in wanted_calls(response.output or [])} & {output.call for output in outputs})
+    return bool({call.id for call in wanted_calls(output_of(response))} & {output.call for output in outputs})
 
 
 def _spoken(request: RunRequest) -> list[Message]:

@@ -5,8 +5,9 @@ have been carried out (https://github.com/openai/openai-python, _base_client.py)
 """
 
 import asyncio
+import math
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -20,6 +21,8 @@ T = TypeVar("T")
 #: The connection was never made, so nothing was carried out.
 _NEVER_REACHED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _QUOTA = "insufficient_quota"
+#: Seconds between two looks at the least, whatever a server allows: it counts them against its rate limits.
+_SOONEST = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,3 +122,13 @@ def retry_after(error: openai.APIError) -> float:
         except (KeyError, ValueError):
             continue
     return 0.0
+
+
+def poll_after(headers: Mapping[str, str], default: float) -> float:
+    """Seconds until the next look at a run: what the server asks for, the default where it says nothing, or
+    nonsense."""
+    try:
+        seconds = float(headers["openai-poll-after-ms"]) / 1000
+    except (KeyError, ValueError):
+        return default
+    return max(seconds, _SOONEST) if math.isfinite(seconds) and seconds >= 0 else default

@@ -97,10 +97,10 @@ class RunProgress:
         """What a message says: its texts and refusals."""
         parts = []
         for part in message.content or []:
-            if part.type == "text":
+            if part.type == "text" and part.text:
                 notes = [each for each in part.text.annotations or [] if each.type == "file_citation"]
-                marks = {each.text: each.file_citation.file_id for each in notes}
-                parts.append(self._citations.rewritten(part.text.value, marks))
+                marks = {each.text: each.file_citation.file_id for each in notes if each.file_citation}
+                parts.append(self._citations.rewritten(part.text.value or "", marks))
             elif part.type == "refusal":
                 parts.append(part.refusal)
         return "\n\n".join(part for part in parts if part)
@@ -132,7 +132,8 @@ async def read_stream(
         # A server's own kinds of event come without a name.
         name: str | None = getattr(event, "event", None)
         data = getattr(event, "data", None)
-        if isinstance(data, threads.Run) and progress.run_id is None:
+        # `thread.run.created` comes first, unless something on the way swallows it.
+        if isinstance(data, threads.Run) and data.id and progress.run_id is None:
             progress.run_id = data.id
             yield RunStarted(data.id)
         if name in _ENDS and isinstance(data, threads.Run):
@@ -190,9 +191,9 @@ def _files_of(messages: Sequence[threads.Message]) -> list[str]:
     """The ids of the files that messages show or point to, in order."""
     files = []
     for part in (part for message in messages for part in message.content or []):
-        if part.type == "image_file":
+        if part.type == "image_file" and part.image_file:
             files.append(part.image_file.file_id)
-        elif part.type == "text":
+        elif part.type == "text" and part.text:
             notes = part.text.annotations or []
-            files += [note.file_path.file_id for note in notes if note.type == "file_path"]
+            files += [note.file_path.file_id for note in notes if note.type == "file_path" and note.file_path]
     return files

@@ -33,12 +33,10 @@ class StepTasks:
 
     def settle(self, step: runs.RunStep) -> list[Task]:
         """A step as the server shows it now. Returns what is new to tell."""
-        if step.step_details.type != "tool_calls":
-            return []
         output = one_line(step.last_error.message) if step.last_error else ""
         tasks = [
             Task(call.id, _TITLES[call.type], _status(step), _details(call), output)
-            for call in step.step_details.tool_calls
+            for call in _calls(step)
             if call.type in _TITLES
         ]
         return [task for task in tasks if self._is_news(task)]
@@ -71,10 +69,8 @@ class StepTasks:
 
 def images_of(step: runs.RunStep) -> list[str]:
     """The ids of the images that a step's code made."""
-    calls = step.step_details.tool_calls if step.step_details.type == "tool_calls" else []
-    # A step that is in progress has none yet, and a server may leave the field out then.
-    ran = [call.code_interpreter for call in calls if call.type == "code_interpreter" and call.code_interpreter]
-    outputs = [output for code in ran for output in code.outputs or []]
+    ran = [call.code_interpreter for call in _calls(step) if call.type == "code_interpreter"]
+    outputs = [output for code in ran if code for output in code.outputs or []]
     return [output.image.file_id for output in outputs if output.type == "image"]
 
 
@@ -87,14 +83,13 @@ def before_outputs(steps: Sequence[runs.RunStep], outputs: Sequence[ToolOutput])
 
 def left_waiting(step: runs.RunStep) -> bool:
     """Whether a function of this step was never answered."""
-    calls = step.step_details.tool_calls if step.step_details.type == "tool_calls" else []
-    return any(call.type == "function" and call.function.output is None for call in calls)
+    return any(call.type == "function" and call.function.output is None for call in _calls(step))
 
 
 def messages_of(steps: Sequence[runs.RunStep]) -> set[str]:
     """The ids of the messages that these steps made."""
     details = [step.step_details for step in steps]
-    return {each.message_creation.message_id for each in details if each.type == "message_creation"}
+    return {each.message_creation.message_id for each in details if each and each.type == "message_creation"}
 
 
 def one_line(text: str) -> str:
@@ -105,8 +100,13 @@ def one_line(text: str) -> str:
 
 
 def _functions(step: runs.RunStep) -> set[str]:
-    calls = step.step_details.tool_calls if step.step_details.type == "tool_calls" else []
-    return {call.id for call in calls if call.type == "function"}
+    return {call.id for call in _calls(step) if call.type == "function"}
+
+
+def _calls(step: runs.RunStep) -> Sequence[runs.ToolCall]:
+    """A step's calls of tools. Servers leave out what is not known yet: a list, an object, code's outputs."""
+    details = step.step_details
+    return (details.tool_calls or []) if details and details.type == "tool_calls" else []
 
 
 def _status(step: runs.RunStep) -> TaskStatus:
@@ -116,5 +116,6 @@ def _status(step: runs.RunStep) -> TaskStatus:
 
 
 def _details(call: runs.ToolCall) -> str:
-    code = call.code_interpreter if call.type == "code_interpreter" else None
-    return one_line(code.input or "") if code else ""
+    if call.type != "code_interpreter" or not call.code_interpreter:
+        return ""
+    return one_line(call.code_interpreter.input or "")

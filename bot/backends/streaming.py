@@ -41,8 +41,8 @@ class StreamedCall(Generic[S]):
                 if not _refuses_stream(error):
                     raise
                 self._give_up()
-        # Without the word: who does not know it refuses it with any value.
-        return await self._received(await call(stream=openai.omit))
+        # Not `stream=False`: a server that does not know the parameter would refuse that too.
+        return await self._received(await call())
 
     async def _received(self, raw: Any) -> openai.AsyncStream[S] | dict[str, Any]:
         if raw.headers.get("content-type", "").startswith(_EVENT_STREAM):
@@ -63,4 +63,12 @@ class StreamedCall(Generic[S]):
 
 
 def _refuses_stream(error: openai.APIStatusError) -> bool:
-    return error.status_code in _NOT_TAKEN and (error.param == "stream" or "stream" in str(error.message).lower())
+    named = error.param == "stream" or "stream" in str(error.message).lower() or _blames_stream(error.body)
+    return error.status_code in _NOT_TAKEN and named
+
+
+def _blames_stream(body: object) -> bool:
+    """Whether a refusal in FastAPI's form is about `stream`: the SDK makes no sentence of it."""
+    details = body.get("detail") if isinstance(body, dict) else None
+    fields = [each.get("loc") for each in details if isinstance(each, dict)] if isinstance(details, list) else []
+    return any("stream" in field for field in fields if isinstance(field, list))

@@ -18,8 +18,8 @@ _log = structlog.get_logger()
 T = TypeVar("T")
 
 #: "Can't add messages to thread_… while a run run_… is active.", "Thread thread_… already has an active run run_…."
-#: Other servers' ids look otherwise.
-_HOLDER = re.compile(r"(?:while a run|already has an active run) ([^\s'\"`]*[^\s'\"`.,])")
+#: Servers have ids of their own kinds, and some name none.
+_LOCKED = re.compile(r"while a run (?:(\S+) )?is active|already has an active run(?: (\S+?))?\.?(?=\s|$)")
 _ENDED = frozenset(status.value for status in RunStatus if status.ended)
 
 
@@ -48,22 +48,25 @@ class ThreadLock:
             try:
                 return await call()
             except openai.BadRequestError as error:
-                holder = _HOLDER.search(str(error.message))
-                if holder is None:
+                locked = _LOCKED.search(str(error.message))
+                if locked is None:
                     raise
-                _log.info("thread-locked", thread=thread, run=holder[1])
+                holder = (locked[1] or locked[2] or "").strip("'\"`") or None
+                _log.info("thread-locked", thread=thread, run=holder)
                 found = await done()
                 if found is not None:
                     return found
-                if not await self._ended(thread, holder[1], attempts):
+                if not await self._ended(thread, holder, attempts):
                     raise ThreadLocked(
                         "An earlier answer in this conversation has not ended on the server. Please try again later.",
-                        holder[1],
+                        holder,
                     ) from error
 
-    async def _ended(self, thread: str, run_id: str, attempts: Attempts) -> bool:
-        """Whether the run has ended within patience."""
+    async def _ended(self, thread: str, run_id: str | None, attempts: Attempts) -> bool:
+        """Whether the run has ended within patience; it may have, where nobody knows which it is."""
         while await attempts.pause():
+            if run_id is None:
+                return True
             status = await self._status(thread, run_id)
             if status is None or status in _ENDED:
                 return True
@@ -73,11 +76,11 @@ class ThreadLock:
         return False
 
     async def _status(self, thread: str, run_id: str) -> str | None:
-        """None where the server no longer has the run."""
+        """None where the server no longer has the run, or knows none by this id."""
         runs = self._client.beta.threads.runs
         try:
             run = await patiently(lambda: runs.retrieve(run_id, thread_id=thread), self._patience, repeatable=True)
-        except openai.NotFoundError:
+        except (openai.BadRequestError, openai.NotFoundError):
             return None
         return run.status
 

@@ -129,11 +129,7 @@ class ThreadMessages:
 
     async def _answer(self, thread: str, run_id: str) -> list[threads.Message]:
         listed = self._client.beta.threads.messages.list(thread, run_id=run_id, order="asc", limit=PAGE)
-        said = [message async for message in listed]
-        # A server may not know `run_id` as a filter, or leave it out of its answer: then it is what came last.
-        last_asked = max((place for place, message in enumerate(said, 1) if message.role == "user"), default=0)
-        unnamed = [message for message in said[last_asked:] if message.run_id is None and message.role == "assistant"]
-        return [message for message in said if message.run_id == run_id] or unnamed
+        return _of_run(run_id, [message async for message in listed])
 
 
 async def _parts(message: Message, tools: Collection[str]) -> list[Part]:
@@ -141,6 +137,15 @@ async def _parts(message: Message, tools: Collection[str]) -> list[Part]:
         return await asyncio.to_thread(parts_of, message, tools)
     except OSError as error:
         raise RunBroken("A file of this post cannot be read from Bobbin's disk any more. Please try again.") from error
+
+
+def _of_run(run_id: str, listed: Sequence[threads.Message]) -> list[threads.Message]:
+    """A run's messages among those that were listed as such, oldest first. Some servers say of none whose it is, and
+    some list the whole thread: there, the run's are those after what people said."""
+    if any(message.run_id for message in listed):
+        return [message for message in listed if message.run_id == run_id]
+    last = max((place for place, message in enumerate(listed, 1) if message.role == "user"), default=0)
+    return list(listed[last:])
 
 
 def _mark(post: str, number: int) -> str:

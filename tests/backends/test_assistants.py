@@ -183,7 +183,7 @@ async def test_a_server_may_say_when_to_look_again() -> None:
     brain = ScriptedBrain(lambda _: "one two", gate=gate)
     async with assistants(streaming=False, brain=brain, poll=3600, poll_after_ms=1) as bench:
         running = asyncio.create_task(bench.ask("count"))
-        await bench.server.wait_for(lambda _: len(bench.calls("GET", r"/threads/\w+/runs/\w+")) > 5)
+        await bench.server.wait_for(lambda _: len(bench.calls("GET", r"/threads/\w+/runs/\w+")) > 2)
         gate.set()
         assert text_of(await running) == "one two"
 
@@ -238,6 +238,39 @@ async def test_a_run_that_turns_out_to_be_our_own_is_followed() -> None:
 async def test_a_run_that_began_between_the_message_and_the_run_is_waited_for() -> None:
     async with assistants() as bench:
         refusal = "Thread thread_1 already has an active run run_that_is_gone."
+        bench.server.faults.add(method="POST", path=RUNS, status=400, message=refusal)
+        assert text_of(await bench.ask("ping")) == "pong and more"
+
+
+#: Ids that compatible servers give, and a server that gives none.
+HOLDERS = ["run-abc-1", "0b5e4f52-6a0c-4f6f-9d5b-3c1b8b7f2a10", "", "'7.1'"]
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+async def test_a_lock_is_waited_for_whatever_ids_the_server_gives(holder: str) -> None:
+    async with assistants() as bench:
+        adding = f"Can't add messages to thread-1 while a run {holder} is active.".replace("  ", " ")
+        starting = f"Thread thread-1 already has an active run {holder}.".replace(" .", ".")
+        bench.server.faults.add(method="POST", path=MESSAGES, status=400, message=adding)
+        bench.server.faults.add(method="POST", path=RUNS, status=400, message=starting)
+        assert text_of(await bench.ask("ping")) == "pong and more"
+        looked_at = {each.path.rpartition("/")[2] for each in bench.calls("GET", r"/threads/\w+/runs/[^/]+")}
+    assert looked_at == ({holder.strip("'")} if holder else set())
+
+
+async def test_a_lock_whose_holder_is_not_named_ends_in_a_sentence_too() -> None:
+    async with assistants(lock_patience=NO_PATIENCE) as bench:
+        refusal = "Can't add messages to thread_1 while a run is active."
+        bench.server.faults.add(method="POST", path=MESSAGES, status=400, message=refusal, times=None)
+        with pytest.raises(ThreadLocked) as caught:
+            await bench.ask("ping")
+    assert caught.value.backend_run is None
+
+
+async def test_a_holder_that_the_server_does_not_take_for_a_run_is_waited_for() -> None:
+    async with assistants() as bench:
+        bench.server.faults.add(method="GET", path=f"{RUNS}/{{r}}", status=400, message="Invalid 'run_id'.")
+        refusal = "Thread thread_1 already has an active run (see the log)."
         bench.server.faults.add(method="POST", path=RUNS, status=400, message=refusal)
         assert text_of(await bench.ask("ping")) == "pong and more"
 

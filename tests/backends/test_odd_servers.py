@@ -1,13 +1,9 @@
 """Servers that speak almost like OpenAI, and what never meets a server at all."""
 
 import datetime
-import json
-import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any
 
-import openai
 import pytest
 from aiohttp import web
 
@@ -20,41 +16,7 @@ from bot.backends.transcript import Transcript
 from bot.engine.ports import HistoryItem
 from bot.errors import BackendRefused, ContextOverflow, RunBroken, SettingsError
 from tests.backends.bench import PATIENCE, ended, message, request, text_of
-
-Handler = Callable[[web.Request], Any]
-
-
-@asynccontextmanager
-async def serving(routes: dict[str, Handler]) -> AsyncIterator[openai.AsyncOpenAI]:
-    """A client of a server with these routes, such as "GET /models"."""
-    app = web.Application()
-    for route, handler in routes.items():
-        method, path = route.split()
-        app.router.add_route(method, f"/v1{path}", handler)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    port = runner.addresses[0][1]
-    try:
-        async with openai.AsyncOpenAI(api_key="k", base_url=f"http://127.0.0.1:{port}/v1", max_retries=0) as client:
-            yield client
-    finally:
-        await runner.cleanup()
-
-
-def answering(body: Any, status: int = 200) -> Handler:
-    async def answer(_: web.Request) -> web.Response:
-        return web.json_response(body, status=status)
-
-    return answer
-
-
-def streaming(*lines: str) -> Handler:
-    async def answer(_: web.Request) -> web.Response:
-        return web.Response(text="".join(f"{line}\n\n" for line in lines), content_type="text/event-stream")
-
-    return answer
-
+from tests.backends.handmade import EMPTY_LIST, Handler, answering, event, serving, streaming, thread_event
 
 # Models
 
@@ -97,11 +59,6 @@ ANSWER = {
     "status": "completed",
     "content": [{"type": "output_text", "text": "hi", "annotations": []}],
 }
-EMPTY_LIST: dict[str, Any] = {"object": "list", "data": [], "has_more": False}
-
-
-def event(kind: str, **fields: Any) -> str:
-    return f"event: {kind}\ndata: {json.dumps({'type': kind, **fields})}"
 
 
 @pytest.mark.parametrize("after", ['data: {"type": "response.comp', event("response.of_the_future", thing=1)])
@@ -142,18 +99,15 @@ async def test_an_assistants_server_with_events_of_its_own() -> None:
     reply = {"id": "msg_1", "object": "thread.message", "role": "assistant", "run_id": "run_1", "status": "completed"}
     text = [{"type": "text", "text": {"value": "hi", "annotations": []}}]
 
-    def line(name: str, data: Any) -> str:
-        return f"event: {name}\ndata: {json.dumps(data)}"
-
     routes = {
         "GET /assistants": answering(EMPTY_LIST),
         "POST /assistants": answering({"id": "asst_1", "object": "assistant", "metadata": {}}),
         "POST /threads/t/messages": answering({"id": "msg_0", "object": "thread.message"}),
         "POST /threads/t/runs": streaming(
-            line("server.hello", {"version": 1}),
-            line("thread.run.created", {**run, "status": "queued"}),
-            line("thread.message.completed", {**reply, "content": text}),
-            line("thread.run.completed", run),
+            thread_event("server.hello", {"version": 1}),
+            thread_event("thread.run.created", {**run, "status": "queued"}),
+            thread_event("thread.message.completed", {**reply, "content": text}),
+            thread_event("thread.run.completed", run),
             "data: [DONE]",
         ),
     }
@@ -161,34 +115,6 @@ async def test_an_assistants_server_with_events_of_its_own() -> None:
         backend = AssistantsBackend(client, patience=PATIENCE)
         events = [each async for each in backend.run(request("t", message(1, "hello")))]
     assert text_of(events) == "hi"
-
-
-async def test_a_response_is_known_by_whichever_event_names_it_first() -> None:
-    """A cut right after it: the server still has the answer, and knows it by its id."""
-    routes = {
-        "GET /conversations/{c}/items": answering(EMPTY_LIST),
-        "POST /responses": streaming(
-            event("response.created", sequence_number=0),
-            event("response.in_progress", sequence_number=1, response={**RESPONSE, "status": "in_progress"}),
-        ),
-        "GET /responses/resp_1": answering({**RESPONSE, "output": [ANSWER, {**ANSWER, "id": "m2", "content": None}]}),
-    }
-    async with serving(routes) as client:
-        backend = ResponsesBackend(client, patience=PATIENCE)
-        events = [each async for each in backend.run(request("conv_1", message(1, "hello")))]
-    assert text_of(events).strip() == "hi"
-
-
-async def test_a_response_without_output_is_an_empty_answer() -> None:
-    routes = {
-        "GET /conversations/{c}/items": answering(EMPTY_LIST),
-        "POST /responses": answering({**RESPONSE, "output": None}),
-    }
-    async with serving(routes) as client:
-        backend = ResponsesBackend(client, patience=PATIENCE)
-        events = [each async for each in backend.run(request("conv_1", message(1, "hello")))]
-    assert text_of(events) == ""
-    assert ended(events).status == "completed"
 
 
 RUN = {"id": "run-abc", "object": "thread.run", "status": "completed", "thread_id": "t", "usage": None}
@@ -232,52 +158,6 @@ async def test_a_message_without_its_runs_id_is_the_answer_where_it_came_last() 
     ]
     routes = assistants_routes(post_runs=answering(RUN), get_messages=answering({**EMPTY_LIST, "data": said}))
     assert text_of(await asked(routes)) == "hi"
-
-
-@pytest.mark.parametrize("code", [{}, {"code_interpreter": None}, {"code_interpreter": {"input": None}}])
-async def test_code_that_has_no_outputs_yet_breaks_no_run(code: dict[str, Any]) -> None:
-    call = {"id": "call_1", "type": "code_interpreter", **code}
-    step = {
-        "id": "step_1",
-        "object": "thread.run.step",
-        "type": "tool_calls",
-        "status": "in_progress",
-        "run_id": "run-abc",
-        "step_details": {"type": "tool_calls", "tool_calls": [call]},
-    }
-
-    def line(name: str, data: Any) -> str:
-        return f"event: {name}\ndata: {json.dumps(data)}"
-
-    routes = assistants_routes(
-        post_runs=streaming(
-            line("thread.run.in_progress", {**RUN, "status": "in_progress"}),
-            line("thread.run.step.in_progress", step),
-            line("thread.run.step.completed", {**step, "status": "completed"}),
-            line("thread.message.completed", {**REPLY, "run_id": "run-abc", "content": HI}),
-            line("thread.message.completed", {**REPLY, "run_id": "run-abc", "content": None}),
-            line("thread.run.completed", RUN),
-        )
-    )
-    assert text_of(await asked(routes)).strip() == "hi"
-
-
-@pytest.mark.parametrize("header", ["0", "-5", "0.5", "soon", "nan"])
-async def test_no_server_makes_bobbin_a_busy_loop(header: str) -> None:
-    looks = 0
-
-    async def look(_: web.Request) -> web.Response:
-        nonlocal looks
-        looks += 1
-        going = {**RUN, "status": "in_progress"} if looks < 3 else RUN
-        return web.json_response(going, headers={"openai-poll-after-ms": header})
-
-    listed = answering({**EMPTY_LIST, "data": [{**REPLY, "run_id": "run-abc", "content": HI}]})
-    routes = assistants_routes(post_runs=answering({**RUN, "status": "queued"}), get_messages=listed)
-    routes["GET /threads/t/runs/run-abc"] = look
-    before = time.monotonic()
-    assert text_of(await asked(routes)) == "hi"
-    assert header in ("soon", "nan") or time.monotonic() - before > 0.2
 
 
 async def test_a_lock_is_known_whatever_the_ids_look_like() -> None:

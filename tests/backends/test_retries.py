@@ -4,7 +4,7 @@ import httpx2
 import openai
 import pytest
 
-from bot.backends.retries import Patience, failed_on_the_way, patiently, refused_for_now, retry_after
+from bot.backends.retries import Patience, failed_on_the_way, patiently, poll_after, refused_for_now, retry_after
 
 _REQUEST = httpx2.Request("POST", "http://localhost/v1/responses")
 _PATIENT = Patience(total=5.0, first=0.0001, longest=0.0002)
@@ -58,6 +58,25 @@ def test_what_an_error_says_of_the_call(error: openai.APIError, for_now: bool, o
 )
 def test_how_long_a_server_asks_to_wait(error: openai.APIError, seconds: float) -> None:
     assert retry_after(error) == seconds
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("700", 0.7),
+        ("700.5", 0.7005),
+        ("20000", 20.0),
+        ("0", 0.1),  # a busy loop, if it were obeyed
+        ("-5", 1.0),
+        ("nan", 1.0),
+        ("inf", 1.0),
+        ("soon", 1.0),
+        (None, 1.0),
+    ],
+)
+def test_a_look_is_neither_too_early_for_the_server_nor_a_busy_loop(header: str | None, seconds: float) -> None:
+    headers = {} if header is None else {"openai-poll-after-ms": header}
+    assert poll_after(headers, 1.0) == pytest.approx(seconds)
 
 
 class Calls:

@@ -326,7 +326,7 @@ async def test_server_that_does_not_stream_answers_with_a_queued_run() -> None:
 async def test_server_that_refuses_streams_says_so() -> None:
     async with running(streaming="refuse") as pair:
         assistant, thread = await pair.assistant_and_thread()
-        async with refused(400, code="unsupported_value", param="stream"):
+        async with refused(400, sentence="Unrecognized request argument supplied: stream"):
             await pair.client.beta.threads.runs.create(thread, assistant_id=assistant, stream=True)
 
 

@@ -144,8 +144,8 @@ class ResponseEndpoints:
             )
         if not any(body.get(name) for name in ("input", "conversation", "previous_response_id")):
             raise missing("input")
-        if body.get("stream") and self._options.streaming == "refuse":
-            raise bad_request("This server does not support streaming.", "unsupported_value", "stream")
+        if "stream" in body and self._options.streaming == "refuse":
+            raise bad_request("Unrecognized request argument supplied: stream")
         if body.get("background"):
             self._check_background(body)
 

@@ -146,8 +146,8 @@ class RunEndpoints:
         assistant = self._state.find(self._state.assistants, body["assistant_id"], "assistant")
         model = body.get("model") or assistant.model
         self._options.check_model(model)
-        if body.get("stream") and self._options.streaming == "refuse":
-            raise bad_request("This server does not support streaming.", "unsupported_value", "stream")
+        if "stream" in body and self._options.streaming == "refuse":
+            raise bad_request("Unrecognized request argument supplied: stream")
         now = self._state.now
         return Run(
             id=new_id("run_"),

@@ -101,7 +101,7 @@ class LocalOpenAI:
             brain: what answers; the offline brain when not given.
             api_key: the only key accepted; None accepts any.
             assistants_api: False answers 404 on /assistants and /threads, as OpenAI does since 2026-08-26.
-            streaming: False ignores `stream` and answers with plain JSON; "refuse" answers it with 400.
+            streaming: False ignores `stream` and answers with plain JSON; "refuse" does not know it, and answers 400.
             poll_after_ms: sent as `openai-poll-after-ms` when a run is retrieved.
             token_delay: seconds between the pieces of an answer.
             models: the models offered; any other is refused with 404.
