@@ -35,9 +35,6 @@ _log = structlog.get_logger()
 #: Metadata by which a run is recognised after a call whose outcome nobody knows.
 _RUN = "bobbin_run"
 
-#: Seconds for a model for which another stands in.
-_HASTE = 5.0
-
 _GOING = frozenset({"queued", "in_progress", "cancelling"})
 
 Stream = openai.AsyncStream[beta.AssistantStreamEvent]
@@ -64,7 +61,6 @@ class AssistantRuns:
         self._messages = messages
         self._poll = poll
         self._silence = stream_timeout(silence)
-        self._haste = replace(patience, total=min(patience.total, _HASTE))
         self._names = FileNames(client, patience)
         self._streamed: StreamedCall[beta.AssistantStreamEvent] = StreamedCall()
 
@@ -79,7 +75,7 @@ class AssistantRuns:
         does not stream or the run was found to be started already. Raises ThreadLocked, RunBroken."""
         found = partial(self.find, request)
         # Where another model stands in, nobody waits long for this one.
-        patience = self._patience if model == models_of(request.assistant)[-1] else self._haste
+        patience = self._patience if model == models_of(request.assistant)[-1] else self._patience.in_haste
         return await self._lock.freed(
             request.backend_thread,
             lambda: patiently(partial(self._create, request, assistant_id, model), patience, done=found),

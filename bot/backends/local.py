@@ -205,7 +205,8 @@ class LocalBackend:
             parameters = await self._parameters(request, tokens >> halving)
             for place, model in enumerate(models, 1):
                 try:
-                    return await patiently(partial(self._create, parameters | {"model": model}), self._patience)
+                    patience = self._patience if place == len(models) else self._patience.in_haste
+                    return await patiently(partial(self._create, parameters | {"model": model}), patience)
                 except openai.APIStatusError as error:
                     if place < len(models) and another_model_may(error):
                         _log.warning("model-passed-over", model=model, code=error.code, status=error.status_code)

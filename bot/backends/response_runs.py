@@ -4,17 +4,18 @@ https://platform.openai.com/docs/api-reference/responses, https://platform.opena
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import openai
 import structlog
 from openai.types import responses as types
 
-from bot.backends.conversations import Conversations, answer_to
-from bot.backends.failures import raised_in_run
+from bot.backends.conversations import Conversations, answer_to, has_unanswered
+from bot.backends.failures import raised_in_run, run_needs_other_model
 from bot.backends.response_events import (
     ResponseProgress,
     answer_of,
@@ -88,37 +89,54 @@ class ResponseRuns:
         async def found() -> Found | None:
             return await self.find(request, messages, after)
 
-        opened = await self._opened(request, asked, found)
-        progress = ResponseProgress(summaries=request.assistant.reasoning_summary)
-        answer = opened if isinstance(opened, Found) else None
-        if isinstance(opened, types.Response):
-            progress.response_id = opened.id
-            progress.ended = None if opened.status in _GOING else opened
-            yield RunStarted(opened.id)
-        elif isinstance(opened, openai.AsyncStream):
-            async with aclosing(self._stream(request, opened, progress)) as events:
-                async for event in events:
-                    yield event
-        if answer is None and progress.ended is None:
-            answer = await self._look(progress, found)
+        models = deque(dict.fromkeys([request.assistant.model, *request.assistant.fallback_models]))
+        while True:
+            opened = await self._opened(request, asked, models, found)
+            progress = ResponseProgress(summaries=request.assistant.reasoning_summary)
+            answer = opened if isinstance(opened, Found) else None
+            if isinstance(opened, types.Response):
+                progress.response_id = opened.id
+                progress.ended = None if opened.status in _GOING else opened
+                yield RunStarted(opened.id)
+            elif isinstance(opened, openai.AsyncStream):
+                async with aclosing(self._stream(request, opened, progress)) as events:
+                    async for event in events:
+                        yield event
+            if answer is None and progress.ended is None:
+                answer = await self._look(progress, found)
+            if not (models and _needs_other_model(progress)):
+                break
+            _log.warning("model-passed-over", model=progress.ended and progress.ended.model, run=request.run)
+            asked = await self._still_asked(request, asked, messages, after)
         async with aclosing(_told(answer) if answer else self._concluded(request, progress)) as last:
             async for event in last:
                 yield event
 
     async def _opened(
-        self, request: RunRequest, asked: Asked, found: Callable[[], Awaitable[Found | None]]
+        self,
+        request: RunRequest,
+        asked: Asked,
+        models: deque[str],
+        found: Callable[[], Awaitable[Found | None]],
     ) -> Stream | types.Response | Found:
-        """The response, by the first model that there is and that has time for it."""
-        models = [request.assistant.model, *request.assistant.fallback_models]
-        for place, model in enumerate(models, 1):
+        """The response, by the first model that there is and that has time for it; `models` are those left then."""
+        while True:
+            model = models.popleft()
             create = partial(self._create, request, asked, model)
             try:
-                return await self._conversations.unlocked(partial(patiently, create, self._patience, done=found), found)
+                patience = self._patience.in_haste if models else self._patience
+                return await self._conversations.unlocked(partial(patiently, create, patience, done=found), found)
             except openai.APIStatusError as error:
-                if place == len(models) or not another_model_may(error):
+                if not models or not another_model_may(error):
                     raise
                 _log.warning("model-passed-over", model=model, code=error.code, status=error.status_code)
-        raise AssertionError("unreachable")
+
+    async def _still_asked(self, request: RunRequest, asked: Asked, messages: Sequence[Message], after: str) -> Asked:
+        """What is asked of another model: without what the conversation has kept of the response that failed."""
+        newer = await self._conversations.items_after(request.backend_thread, after, messages=len(messages))
+        if not has_unanswered([message.text for message in messages], newer):
+            return asked
+        return replace(asked, items=[item for item in asked.items if item.get("type") != "message"])
 
     async def take_up(self, request: RunRequest, response: types.Response) -> AsyncGenerator[RunEvent, None]:
         """Follow a response that was made by an earlier attempt."""
@@ -301,6 +319,14 @@ class ResponseRuns:
         async with aclosing(self._files.fetched(list(due.values()), request.folder)) as fetched:
             async for file in fetched:
                 yield file
+
+
+def _needs_other_model(progress: ResponseProgress) -> bool:
+    """Whether a response failed, before its first word, for a reason for which another model may not."""
+    response = progress.ended
+    if response is None or response.status != "failed" or progress.transcript.text or progress.told:
+        return False
+    return response.error is not None and run_needs_other_model(response.error.code, response.error.message)
 
 
 async def _told(found: Found) -> AsyncGenerator[RunEvent, None]:

@@ -8,7 +8,7 @@ import asyncio
 import math
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import httpx2
@@ -25,6 +25,10 @@ _QUOTA = "insufficient_quota"
 _SOONEST = 0.1
 
 
+#: Seconds for a model for which another stands in.
+_HASTE = 5.0
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
     """How long to go on trying, all in seconds: altogether, the first pause, and the longest."""
@@ -32,6 +36,11 @@ class Patience:
     total: float = 60.0
     first: float = 0.5
     longest: float = 8.0
+
+    @property
+    def in_haste(self) -> "Patience":
+        """For a model for which another stands in."""
+        return replace(self, total=min(self.total, _HASTE))
 
 
 #: For a lock that somebody else holds: often it is free again within a second

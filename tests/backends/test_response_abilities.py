@@ -334,6 +334,23 @@ class TestSettings:
         assert text_of(events) == "pong and more"
         assert ended(events).model == "gpt-6-luna"
 
+    async def test_another_model_answers_where_one_fails_before_its_first_word(self) -> None:
+        def answer(question: Question) -> str:
+            if question.model == TUTOR.model:
+                raise RuntimeError("Our servers are currently overloaded.")
+            return f"pong to {question.last}"
+
+        async with responses(brain=ScriptedBrain(answer)) as bench:
+            thread = await bench.thread()
+            first = request(thread, message(1, "ping"), assistant=replace(TUTOR, fallback_models=("gpt-6-luna",)))
+            events = await bench.run(first)
+            asked = [item for item in bench.server.items(thread) if item.get("role") == "user"]
+            without = request(await bench.thread(), message(1, "ping"), run="run-2")
+            assert ended(await bench.run(without)).status is RunStatus.FAILED
+        assert text_of(events) == "pong to ping"
+        assert ended(events).model == "gpt-6-luna"
+        assert len(asked) == 1
+
     async def test_files_that_are_never_read_end_in_a_sentence(self, tmp_path: Path, monkeypatch: Any) -> None:
         (tmp_path / "handbook.md").write_text("Holidays.")
         assistant = replace(TUTOR, tools=("file_search",), files=(tmp_path / "handbook.md",))
