@@ -13,6 +13,8 @@ BobbinError
     └── PostTooLong, RunBroken, Moderated
 """
 
+from collections.abc import Mapping
+
 
 class BobbinError(Exception):
     """`sentence` says what happened and what to do, without secrets and without SDK words."""
@@ -118,6 +120,8 @@ class RunBroken(BackendError):
 
 
 class Moderated(BackendError):
-    """The provider's safety check objects to a post, or to an answer."""
+    """The provider's safety check objects to a post, or to an answer, which `model` made with so much `usage`."""
 
     retry = False
+    usage: Mapping[str, int] = {}
+    model: str | None = None

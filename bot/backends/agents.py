@@ -17,7 +17,7 @@ from bot.backends.agent_parameters import decision_event, digest, identity_of, o
 from bot.backends.agent_sessions import Histories, Sessions, Stream, says
 from bot.backends.checks import check_models, unreachable
 from bot.backends.downloads import saved
-from bot.backends.failures import check_lengths, once_answering, translated
+from bot.backends.failures import check_lengths, lacks_model, once_answering, translated
 from bot.backends.limits import AGENTS_MESSAGE, PAGE
 from bot.backends.local_messages import file_problem
 from bot.backends.moderation import Moderation
@@ -32,6 +32,7 @@ from bot.engine.ports import (
     Check,
     FileMade,
     Message,
+    RunEnded,
     RunEvent,
     RunRequest,
     RunStarted,
@@ -150,19 +151,23 @@ class AgentsBackend:
                 raise
             raise once_answering(error) from error
 
-    async def cancel(self, request: RunRequest, shown: str = "") -> None:  # noqa: ARG002 - the session has its items
+    async def cancel(self, request: RunRequest, shown: str = "") -> RunEnded | None:  # noqa: ARG002 - the session has them
         """The turn is ended with what it waits for; its session keeps what was asked and said."""
         mark = _Mark.of(request)
         if mark is None:
-            return
+            return None
         try:
             session = mark.session or await self._sessions.find(request.run)
-            if session:
-                await self._sessions.cancel(session)
+            if not session:
+                return None
+            await self._sessions.cancel(session)
+            turn = await self._sessions.own_turn(session, mark.turn, mark.after)
         except openai.NotFoundError:
-            return  # with its session, the turn is gone
+            return None  # with its session, the turn is gone
         except openai.APIError as error:
             raise translated(error) from error
+        ended = turn is not None and turn.status in ENDED
+        return ended_event(turn, turn.usage, request.assistant.model) if turn is not None and ended else None
 
     async def _events(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
         mark = await self._earlier(request)
@@ -393,7 +398,7 @@ def _wanted(request: RunRequest, progress: TurnProgress) -> list[Any]:
 
 def _explained(error: openai.APIError, assistant: Assistant | None = None) -> BackendError:
     """What a refusal means: a 404 can be the model's, the session's, or the whole protocol's."""
-    if not isinstance(error, openai.NotFoundError) or error.code == "model_not_found":
+    if not isinstance(error, openai.NotFoundError) or lacks_model(error):
         return translated(error, assistant)
     if "/agents/sessions/" in error.request.url.path:
         return ThreadGone("The session is gone from the server.")

@@ -27,7 +27,7 @@ from bot.backends.run_steps import before_outputs, left_waiting, messages_of
 from bot.backends.streaming import BREAKS, StreamedCall, stream_timeout
 from bot.backends.thread_lock import ThreadLock
 from bot.backends.thread_messages import ThreadMessages
-from bot.engine.ports import Assistant, CallsWanted, RunEvent, RunRequest, RunStarted
+from bot.engine.ports import Assistant, CallsWanted, RunEnded, RunEvent, RunRequest, RunStarted
 from bot.errors import RunBroken
 
 _log = structlog.get_logger()
@@ -36,6 +36,8 @@ _log = structlog.get_logger()
 _RUN = "bobbin_run"
 
 _GOING = frozenset({"queued", "in_progress", "cancelling"})
+#: How often a cancelled run is looked at for what it used.
+_LOOKS_AFTER_CANCEL = 3
 
 Stream = openai.AsyncStream[beta.AssistantStreamEvent]
 
@@ -125,13 +127,21 @@ class AssistantRuns:
             yield task
         yield ended_event(run, waited=run.status == "expired" and await self._left_waiting(run))
 
-    async def cancel(self, thread: str, run_id: str) -> None:
-        """End a run, if it is still going; that frees its thread."""
+    async def cancel(self, thread: str, run_id: str) -> RunEnded | None:
+        """End a run, if it is still going; that frees its thread. Returns how it ended, if it does so soon."""
         cancel = partial(self._client.beta.threads.runs.cancel, run_id, thread_id=thread)
         try:
             await patiently(cancel, self._patience, repeatable=True)
-        except (openai.BadRequestError, openai.NotFoundError):
+        except openai.NotFoundError:
+            return None
+        except openai.BadRequestError:
             _log.debug("run-had-ended", run=run_id)
+        for _ in range(_LOOKS_AFTER_CANCEL):
+            run = await self._retrieve(thread, run_id)
+            if run.status not in _GOING:
+                return ended_event(run)
+            await asyncio.sleep(self._poll)
+        return None
 
     async def _start_other(self, request: RunRequest, failed: threads.Run, model: str) -> Stream | str:
         """Start the run again, with another model, unless an earlier attempt has done that."""

@@ -29,6 +29,7 @@ from bot.engine.ports import (
     Attachment,
     Check,
     Message,
+    RunEnded,
     RunEvent,
     RunRequest,
     TextDelta,
@@ -128,13 +129,12 @@ class AssistantsBackend:
             explained = await self._explained(error, request)
             raise (once_answering(explained) if answering else explained) from error
 
-    async def cancel(self, request: RunRequest, shown: str = "") -> None:  # noqa: ARG002 - the thread keeps it itself
+    async def cancel(self, request: RunRequest, shown: str = "") -> RunEnded | None:  # noqa: ARG002 - it has it
         try:
             run_id = await self._runs.find(request)
-            if run_id is not None:
-                await self._runs.cancel(request.backend_thread, run_id)
+            return None if run_id is None else await self._runs.cancel(request.backend_thread, run_id)
         except openai.NotFoundError:
-            return  # with its thread, the run is gone
+            return None  # with its thread, the run is gone
         except openai.APIError as error:
             raise translated(error) from error
 

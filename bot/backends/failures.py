@@ -1,5 +1,6 @@
 """The SDK's errors, as Bobbin's: each with the sentence that a person in Slack reads."""
 
+import re
 from collections.abc import Sequence
 
 import openai
@@ -89,9 +90,24 @@ _BY_KIND: tuple[tuple[type[openai.APIError], tuple[type[BackendError], str]], ..
 )
 
 
+#: Words of servers that give no code of OpenAI's: Ollama's, vLLM's, llama.cpp's.
+#: ... and so much of them is looked at.
+_WORDS = 500
+_NO_MODEL = re.compile(r"\bmodel\b.*\b(?:not found|not exist|not loaded|unknown)\b", re.IGNORECASE | re.DOTALL)
+
+
+def lacks_model(error: openai.APIError) -> bool:
+    """Whether the server has not got the model that it was asked for."""
+    if error.code == "model_not_found":
+        return True
+    if not isinstance(error, openai.NotFoundError | openai.BadRequestError):
+        return False
+    return error.param == "model" or _NO_MODEL.search(str(error.message)[:_WORDS]) is not None
+
+
 def translated(error: openai.APIError, assistant: Assistant | None = None) -> BackendError:
     """Bobbin's error for the SDK's; `assistant` is named where the server lacks its model. Chain it with `from`."""
-    if error.code == "model_not_found" and assistant is not None:
+    if assistant is not None and lacks_model(error):
         return BackendRefused(unknown_model(assistant.model, f"the file of the assistant {assistant.key}"))
     # In a run `server_error` says that the model failed; of a request it says no more than the HTTP status.
     if error.code in _BY_CODE and error.code != "server_error":
@@ -120,7 +136,7 @@ def raised_in_run(code: str | None, message: str | None) -> BackendError:
 
 def needs_other_model(error: openai.APIError) -> bool:
     """Whether another model may do what this one did not: it is not there, or has no time."""
-    if error.code == "model_not_found":
+    if lacks_model(error):
         return True
     if isinstance(error, openai.RateLimitError):
         return error.code != "insufficient_quota"

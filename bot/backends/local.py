@@ -7,6 +7,7 @@ of the Responses API is used: model, input, instructions, functions, stream, tem
 
 import json
 import uuid
+from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -18,19 +19,20 @@ from openai.types import responses as types
 
 from bot.backends.checks import check_models, unreachable
 from bot.backends.exchanges import Exchange, answer, calls_of, ends_with, exchanges_of, is_open, said_in, trimmed
-from bot.backends.failures import check_lengths, once_answering, translated
+from bot.backends.failures import check_lengths, lacks_model, needs_other_model, once_answering, translated
 from bot.backends.limits import CHARACTERS_PER_TOKEN
 from bot.backends.local_messages import file_problem, input_of
 from bot.backends.response_events import (
     ResponseProgress,
     answer_of,
     ended_event,
+    failed_for_its_model,
     failure_of,
     output_of,
     read_stream,
     usage_of,
 )
-from bot.backends.retries import Patience, another_model_may, patiently
+from bot.backends.retries import Patience, patiently
 from bot.backends.streaming import BREAKS, StreamedCall, stream_timeout
 from bot.engine.ports import (
     Ability,
@@ -145,15 +147,16 @@ class LocalBackend:
             explained = _explained(error, request.assistant)
             raise (once_answering(explained) if answering else explained) from error
 
-    async def cancel(self, request: RunRequest, shown: str = "") -> None:
+    async def cancel(self, request: RunRequest, shown: str = "") -> RunEnded | None:
         """Nobody goes on with it: closing the stream was its end. What was asked stays, calls are answered."""
         mine = (await self._exchanges(request)).get(request.run)
         if mine is None or not is_open(mine):
-            return
+            return None
         items: list[Any] = [_output(call.id, "Error: this was cancelled. Nothing was done.") for call in calls_of(mine)]
         if shown.strip():
             items.append(answer(shown))
         await self._keep(request.backend_thread, request.run, items)
+        return None
 
     async def _events(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
         yield RunStarted(request.run)
@@ -180,41 +183,48 @@ class LocalBackend:
                 yield event
 
     async def _answer(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
-        opened = await self._opened(request)
-        progress = ResponseProgress()
-        if isinstance(opened, types.Response):
-            progress.ended = opened
-        else:
-            try:
-                async for event in read_stream(opened, progress):
-                    if not isinstance(event, RunStarted):
-                        yield event
-            except BREAKS as error:
-                _log.info("stream-broke", run=request.run, error=type(error).__name__)
-                progress.broke = True
-            finally:
-                await opened.close()
+        models = deque(dict.fromkeys([request.assistant.model, *request.assistant.fallback_models]))
+        while True:
+            opened = await self._opened(request, models)
+            progress = ResponseProgress()
+            if isinstance(opened, types.Response):
+                progress.ended = opened
+            else:
+                try:
+                    async for event in read_stream(opened, progress):
+                        if not isinstance(event, RunStarted):
+                            yield event
+                except BREAKS as error:
+                    _log.info("stream-broke", run=request.run, error=type(error).__name__)
+                    progress.broke = True
+                finally:
+                    await opened.close()
+            if not (models and failed_for_its_model(progress)):
+                break
+            _log.warning("model-passed-over", run=request.run)
         for last in await self._concluded(request, progress):
             yield last
 
-    async def _opened(self, request: RunRequest) -> openai.AsyncStream[types.ResponseStreamEvent] | types.Response:
-        """The response, with as much of the conversation as the model can read, by the first model that there is."""
+    async def _opened(
+        self, request: RunRequest, models: deque[str]
+    ) -> openai.AsyncStream[types.ResponseStreamEvent] | types.Response:
+        """The response, with as much of the conversation as the model can read, by the first model that there is;
+        `models` are those left then."""
         tokens = self._context - (request.assistant.max_output_tokens or _ANSWER)
-        models = [request.assistant.model, *request.assistant.fallback_models]
-        for halving in range(_HALVINGS + 1):
-            parameters = await self._parameters(request, tokens >> halving)
-            for place, model in enumerate(models, 1):
-                try:
-                    patience = self._patience if place == len(models) else self._patience.in_haste
-                    return await patiently(partial(self._create, parameters | {"model": model}), patience)
-                except openai.APIStatusError as error:
-                    if place < len(models) and another_model_may(error):
-                        _log.warning("model-passed-over", model=model, code=error.code, status=error.status_code)
-                        continue
-                    if not isinstance(_explained(error, request.assistant), ContextOverflow) or halving == _HALVINGS:
-                        raise
-                    break
-        raise AssertionError("unreachable")
+        halving, model = 0, models.popleft()
+        while True:
+            parameters = await self._parameters(request, tokens >> halving) | {"model": model}
+            patience = self._patience.in_haste if models else self._patience
+            try:
+                return await patiently(partial(self._create, parameters), patience)
+            except openai.APIStatusError as error:
+                if models and needs_other_model(error):
+                    _log.warning("model-passed-over", model=model, code=error.code, status=error.status_code)
+                    model = models.popleft()
+                elif halving < _HALVINGS and isinstance(_explained(error, request.assistant), ContextOverflow):
+                    halving += 1
+                else:
+                    raise
 
     async def _create(self, parameters: dict[str, Any]) -> openai.AsyncStream[Any] | types.Response:
         create = partial(self._client.responses.with_raw_response.create, **parameters, timeout=self._silence)
@@ -244,7 +254,7 @@ class LocalBackend:
             "instructions": instructions,
             "store": False,
             "tools": tools or None,
-            "tool_choice": _choice(assistant.tool_choice) if tools else None,
+            "tool_choice": _choice(assistant.tool_choice, obeyed=bool(request.outputs)) if tools else None,
             "temperature": assistant.temperature,
             "top_p": assistant.top_p,
             "max_output_tokens": assistant.max_output_tokens,
@@ -280,7 +290,7 @@ class LocalBackend:
             await self._keep(request.backend_thread, request.run, items)
         told: list[RunEvent] = [] if text is None else [TextDone(text)]
         if calls:
-            return [*told, CallsWanted(calls, usage_of(response))]
+            return [*told, CallsWanted(calls, usage_of(response), response.model)]
         return [*told, ended_event(response)]
 
     async def _exchanges(self, request: RunRequest) -> dict[str, Exchange]:
@@ -315,15 +325,20 @@ def _output(call: str, text: str) -> dict[str, Any]:
     return {"type": "function_call_output", "call_id": call, "output": text}
 
 
-def _choice(wanted: str | None) -> Any:
-    return wanted if wanted in (None, "none", "auto", "required") else {"type": "function", "name": wanted}
+def _choice(wanted: str | None, *, obeyed: bool) -> Any:
+    """`obeyed`: whoever has called what it was told to call may answer now; else it would call for ever."""
+    if wanted in (None, "none", "auto"):
+        return wanted
+    if obeyed:
+        return "auto"
+    return wanted if wanted == "required" else {"type": "function", "name": wanted}
 
 
 def _explained(error: openai.APIError, assistant: Assistant) -> BackendError:
     said = str(error.message).lower()
     if "context" in said and ("length" in said or "exceed" in said or "window" in said or "size" in said):
         return ContextOverflow("This conversation is too long for the model. Reset the thread, or start a new one.")
-    if isinstance(error, openai.NotFoundError) and error.code != "model_not_found":
+    if isinstance(error, openai.NotFoundError) and not lacks_model(error):
         return BackendUnsupported(
             "This server does not offer the Responses API. An admin can set OPENAI_BASE_URL to another."
         )

@@ -80,7 +80,9 @@ class Moderation:
                 case RunEnded() | CallsWanted():
                     if text.strip():
                         if await self._flagged([text]):
-                            raise Moderated(_ANSWER)
+                            kept_back = Moderated(_ANSWER)
+                            kept_back.usage, kept_back.model = event.usage, event.model
+                            raise kept_back
                         yield TextDone(text)
                     for each in made:
                         yield each

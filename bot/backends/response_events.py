@@ -8,7 +8,7 @@ from typing import Any
 
 from openai.types import responses as types
 
-from bot.backends.failures import cut_off, raised_in_run
+from bot.backends.failures import cut_off, raised_in_run, run_needs_other_model
 from bot.backends.response_items import ContainerFile, begun_task, cited_files, ended_task, sources_of
 from bot.backends.transcript import Transcript
 from bot.backends.usage import counted, detailed
@@ -151,3 +151,11 @@ def failure_of(response: types.Response) -> BackendError:
     """Why a response failed."""
     error = response.error
     return raised_in_run(error.code, error.message) if error else raised_in_run(None, None)
+
+
+def failed_for_its_model(progress: ResponseProgress) -> bool:
+    """Whether a response failed, before its first word, for a reason for which another model may not."""
+    response = progress.ended
+    if response is None or response.status != "failed" or progress.transcript.text or progress.told:
+        return False
+    return response.error is not None and run_needs_other_model(response.error.code, response.error.message)

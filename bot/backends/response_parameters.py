@@ -38,7 +38,9 @@ def parameters_of(request: RunRequest, asked: Asked, model: str, *, background: 
     if tools := tools_of(request, asked.stores, asked.files):
         parameters["tools"] = tools
         if assistant.tool_choice is not None:
-            parameters["tool_choice"] = _choice(assistant.tool_choice, request.functions)
+            # Whoever has called what it was told to call may answer now; else it would call for ever.
+            obeyed = bool(request.outputs) and assistant.tool_choice != "none"
+            parameters["tool_choice"] = "auto" if obeyed else _choice(assistant.tool_choice, request.functions)
     if background:
         parameters["background"] = True
     return parameters

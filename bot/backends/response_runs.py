@@ -15,12 +15,13 @@ import structlog
 from openai.types import responses as types
 
 from bot.backends.conversations import Conversations, answer_to, has_unanswered
-from bot.backends.failures import raised_in_run, run_needs_other_model
+from bot.backends.failures import needs_other_model, raised_in_run
 from bot.backends.response_events import (
     ResponseProgress,
     answer_of,
     ended_event,
     ended_item,
+    failed_for_its_model,
     failure_of,
     output_of,
     read_stream,
@@ -29,7 +30,7 @@ from bot.backends.response_events import (
 from bot.backends.response_files import ResponseFiles, picture
 from bot.backends.response_items import wanted_calls
 from bot.backends.response_parameters import Asked, parameters_of
-from bot.backends.retries import Patience, another_model_may, patiently
+from bot.backends.retries import Patience, patiently
 from bot.backends.streaming import BREAKS, StreamedCall, stream_timeout
 from bot.backends.transcript import joined
 from bot.engine.ports import CallsWanted, Message, RunEnded, RunEvent, RunRequest, RunStarted, RunStatus, TextDone
@@ -104,7 +105,7 @@ class ResponseRuns:
                         yield event
             if answer is None and progress.ended is None:
                 answer = await self._look(progress, found)
-            if not (models and _needs_other_model(progress)):
+            if not (models and failed_for_its_model(progress)):
                 break
             _log.warning("model-passed-over", model=progress.ended and progress.ended.model, run=request.run)
             asked = await self._still_asked(request, asked, messages, after)
@@ -127,7 +128,7 @@ class ResponseRuns:
                 patience = self._patience.in_haste if models else self._patience
                 return await self._conversations.unlocked(partial(patiently, create, patience, done=found), found)
             except openai.APIStatusError as error:
-                if not models or not another_model_may(error):
+                if not models or not needs_other_model(error):
                     raise
                 _log.warning("model-passed-over", model=model, code=error.code, status=error.status_code)
 
@@ -178,14 +179,17 @@ class ResponseRuns:
                 return response
             await asyncio.sleep(self._poll)
 
-    async def cancel(self, response_id: str) -> None:
-        """End a response in the background, if it is still going; the others end with their stream."""
+    async def cancel(self, response_id: str) -> RunEnded | None:
+        """End a response in the background, if it is still going; the others end with their stream, and nobody tells
+        what those used."""
         if not self._background:
-            return
+            return None
         try:
-            await self._client.responses.cancel(response_id)
+            ended: types.Response | None = await self._client.responses.cancel(response_id)
         except (openai.BadRequestError, openai.NotFoundError):
             _log.debug("response-had-ended", response=response_id)
+            ended = await self.retrieve(response_id)
+        return ended_event(ended) if ended is not None else None
 
     async def _create(self, request: RunRequest, asked: Asked, model: str) -> Stream | types.Response:
         parameters = parameters_of(request, asked, model, background=self._background)
@@ -292,7 +296,7 @@ class ResponseRuns:
                 yield file
         calls = wanted_calls(output_of(response))
         if calls and response.status == "completed":
-            yield CallsWanted(calls, usage_of(response))
+            yield CallsWanted(calls, usage_of(response), response.model)
         else:
             yield ended_event(response)
 
@@ -319,14 +323,6 @@ class ResponseRuns:
         async with aclosing(self._files.fetched(list(due.values()), request.folder)) as fetched:
             async for file in fetched:
                 yield file
-
-
-def _needs_other_model(progress: ResponseProgress) -> bool:
-    """Whether a response failed, before its first word, for a reason for which another model may not."""
-    response = progress.ended
-    if response is None or response.status != "failed" or progress.transcript.text or progress.told:
-        return False
-    return response.error is not None and run_needs_other_model(response.error.code, response.error.message)
 
 
 async def _told(found: Found) -> AsyncGenerator[RunEvent, None]:

@@ -11,7 +11,7 @@ from openai.types.conversations import Message as ConversationMessage
 
 from bot.backends.checks import check_models, unreachable
 from bot.backends.conversations import Conversations, has_unanswered
-from bot.backends.failures import check_lengths, once_answering, translated
+from bot.backends.failures import check_lengths, lacks_model, once_answering, translated
 from bot.backends.limits import RESPONSES_MESSAGE
 from bot.backends.moderation import Moderation
 from bot.backends.response_events import output_of
@@ -147,19 +147,19 @@ class ResponsesBackend:
                 raise
             raise once_answering(error) from error
 
-    async def cancel(self, request: RunRequest, shown: str = "") -> None:
+    async def cancel(self, request: RunRequest, shown: str = "") -> RunEnded | None:
         mark = _Mark.of(request)
         if mark is None:
-            return
+            return None
         try:
-            if mark.response:
-                await self._runs.cancel(mark.response)
+            ended = await self._runs.cancel(mark.response) if mark.response else None
             await self._conversations.answer_calls(request.backend_thread)
             await self._keep_asked(request, mark.after, shown)
         except openai.NotFoundError:
-            return  # with its conversation, the run is gone
+            return None  # with its conversation, the run is gone
         except openai.APIError as error:
             raise translated(error) from error
+        return ended
 
     async def _keep_asked(self, request: RunRequest, after: str, shown: str) -> None:
         """A response that is cancelled leaves nothing in its conversation, and people refer to what they asked."""
@@ -232,7 +232,7 @@ class ResponsesBackend:
                 "The files that this assistant searches were gone from the server. They are sent again: please try "
                 "again."
             )
-        if not isinstance(error, openai.NotFoundError) or error.code == "model_not_found":
+        if not isinstance(error, openai.NotFoundError) or lacks_model(error):
             return translated(error, assistant)
         if request is None or _unknown_route(error):
             return BackendUnsupported(

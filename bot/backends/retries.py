@@ -115,11 +115,6 @@ def failed_on_the_way(error: openai.APIError) -> bool:
     return isinstance(error, openai.APIStatusError) and (error.status_code >= 500 or error.status_code in (408, 409))
 
 
-def another_model_may(error: openai.APIStatusError) -> bool:
-    """Whether another model may answer: this one is not there any more, or has no time."""
-    return error.code == "model_not_found" or (error.status_code in (429, 503) and error.code != _QUOTA)
-
-
 def retry_after(error: openai.APIError) -> float:
     """Seconds that the server asks to wait; 0 where it does not say."""
     if not isinstance(error, openai.APIStatusError):

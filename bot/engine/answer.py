@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing
@@ -37,9 +38,10 @@ from bot.engine.ports import (
     TextDone,
     Toolbox,
     ToolOutput,
+    Usage,
     Workspace,
 )
-from bot.errors import BackendError, ContextOverflow, PostTooLong, RunBroken, ThreadGone
+from bot.errors import BackendError, ContextOverflow, Moderated, PostTooLong, RunBroken, ThreadGone
 
 #: Files of an earlier conversation that are fetched when it is read again.
 _HISTORY_FILES = 10
@@ -117,7 +119,8 @@ class Answer:
         self.text = run.said
         self.sources: tuple[Source, ...] = ()
         self.ended: RunEnded | None = None
-        self.usage: Counter[str] = Counter()
+        #: What was used and is not yet kept, by model.
+        self._spent: dict[str, Counter[str]] = {}
         self._run = run
         self._posts = posts
         self._assistant = assistant
@@ -145,7 +148,33 @@ class Answer:
         """End the run at the backend, if it got that far. `for_good` says that it is not offered again, so that its
         text so far is an answer. Raises BackendError."""
         if self._request is not None:
-            await self._with.backend.cancel(self._request, self.text if for_good else "")
+            ended = await self._with.backend.cancel(self._request, self.text if for_good else "")
+            if ended is not None:
+                self._count(ended.usage, ended.model)
+
+    async def keep_usage(self) -> None:
+        """Keep what was used since the last time. A run of which no server says anything is kept as one all the
+        same."""
+        if self._request is None:
+            return
+        spent, self._spent = self._spent, {}
+        ask = last_ask(self._posts)
+        for model, used in spent.items() or [(self._assistant.model, Counter[str]())]:
+            await self._with.storage.add_usage(
+                Usage(
+                    run=self._run.id,
+                    at=time.time(),
+                    team=ask.thread.team,
+                    channel=ask.thread.channel,
+                    person=ask.author,
+                    assistant=self._assistant.key,
+                    model=model,
+                    input_tokens=used["input_tokens"],
+                    cached_tokens=used["cached_tokens"],
+                    output_tokens=used["output_tokens"],
+                    reasoning_tokens=used["reasoning_tokens"],
+                )
+            )
 
     async def _legs(self, request: RunRequest, reply: Reply) -> None:
         """From wait to wait for tools, until the run has ended."""
@@ -153,7 +182,7 @@ class Answer:
             wanted = await self._follow(request, reply)
             if wanted is None:
                 return
-            self._count(wanted.usage)
+            await self._count_leg(wanted)
             await self._keep(status=RunStatus.REQUIRES_ACTION, said=self.text)
             offered = frozenset(each.name for each in request.functions)
             scene = Scene(self._run, self._assistant, target_of(self._posts), reply, offered, self._waiting)
@@ -168,17 +197,21 @@ class Answer:
         self._request = request
         await self._keep(status=RunStatus.IN_PROGRESS, backend_thread=request.backend_thread)
         shown = _Shown(self._run.said)
-        async with aclosing(self._with.backend.run(request)) as events:
-            async for event in events:
-                if isinstance(event, CallsWanted):
-                    return event
-                if isinstance(event, RunStarted):
-                    self._request = replace(request, backend_run=event.backend_run)
-                    await self._keep(backend_run=event.backend_run)
-                self._hear(event, shown, reply)
+        try:
+            async with aclosing(self._with.backend.run(request)) as events:
+                async for event in events:
+                    if isinstance(event, CallsWanted):
+                        return event
+                    if isinstance(event, RunStarted):
+                        self._request = replace(request, backend_run=event.backend_run)
+                        await self._keep(backend_run=event.backend_run)
+                    self._hear(event, shown, reply)
+        except Moderated as kept_back:
+            self._count(kept_back.usage, kept_back.model)
+            raise
         if self.ended is None:
             raise RunBroken("The answer broke off, and the server does not say why.")
-        self._count(self.ended.usage)
+        self._count(self.ended.usage, self.ended.model)
         return None
 
     def _hear(self, event: RunEvent, shown: _Shown, reply: Reply) -> None:
@@ -198,8 +231,15 @@ class Answer:
             case RunEnded():
                 self.ended = event
 
-    def _count(self, usage: Mapping[str, int]) -> None:
-        self.usage.update(usage)
+    async def _count_leg(self, wanted: CallsWanted) -> None:
+        """Before a call of the leg is a row: whoever takes the run up tells from those that it was counted."""
+        known = {call.id for call in await self._with.storage.run_calls(self._run.id)}
+        if not any(call.id in known for call in wanted.calls) and wanted.usage:
+            self._count(wanted.usage, wanted.model)
+            await self.keep_usage()
+
+    def _count(self, usage: Mapping[str, int], model: str | None) -> None:
+        self._spent.setdefault(model or self._assistant.model, Counter()).update(usage)
 
     async def _keep(self, **changes: object) -> None:
         self._run = replace(self._run, **changes)  # type: ignore[arg-type]  # mypy cannot check ** of replace

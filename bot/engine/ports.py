@@ -333,10 +333,11 @@ class FileMade:
 @dataclass(frozen=True, slots=True)
 class CallsWanted:
     """The last event where the run waits for tools: `run` is called again with their `outputs`. Usage so far is the
-    server's count, where it says so now and not again at the end."""
+    server's count, where it says so now and not again at the end; `model` is the one that wants them."""
 
     calls: tuple[ToolCall, ...]
     usage: Mapping[str, int] = field(default_factory=dict)
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,9 +391,9 @@ class Backend(Protocol):
         Closing the generator lets go of the run's stream.
         """
 
-    async def cancel(self, request: RunRequest, shown: str = "") -> None:
+    async def cancel(self, request: RunRequest, shown: str = "") -> RunEnded | None:
         """End a run that was started, if it is still going, and leave no call of a tool unanswered. Never raises for
-        one that has ended.
+        one that has ended. Returns how it ended, where the server tells what it used.
 
         The thread remembers what was asked, and that `shown` was answered.
         """

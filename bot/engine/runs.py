@@ -29,7 +29,6 @@ from bot.engine.ports import (
     RunEnded,
     RunStatus,
     ThreadKey,
-    Usage,
 )
 from bot.errors import BackendError, SlackRefused, StoppedByUser
 
@@ -224,11 +223,12 @@ class Runs:
             _log.warning("reply-undeliverable", run=run.id, channel=run.thread.channel, error=error.code)
             await self._cancel(answer, run, for_good=True)
             await self._close(run, RunStatus.FAILED, f"Slack: {error.code}")
+            await answer.keep_usage()
             # Where Slack takes a line of ours, it says what became of the answer; else the log is the only place left.
             await reply.apologise(Ending(f"Slack did not take this answer ({error.code}).", retry=True))
             return
         await self._close(run, status, ending.notice)
-        await self._count(run, posts, assistant, answer)
+        await answer.keep_usage()
         _log.info("run-ended", run=run.id, status=status, assistant=run.assistant, characters=len(answer.text))
 
     async def _make(self, run: Run, active: _Active, answer: Answer, reply: Reply) -> tuple[RunStatus, Ending]:
@@ -253,28 +253,6 @@ class Runs:
         finally:
             self._active.pop(run.thread, None)
         return _ending(answer)
-
-    async def _count(self, run: Run, posts: Sequence[Post], assistant: Assistant, answer: Answer) -> None:
-        """Keep what the run used, as far as the server said."""
-        if not answer.usage:
-            return
-        model = (answer.ended.model if answer.ended else None) or assistant.model
-        place, used = _place(posts), answer.usage
-        await self._storage.add_usage(
-            Usage(
-                run=run.id,
-                at=time.time(),
-                team=place.team,
-                channel=place.channel,
-                person=place.person,
-                assistant=assistant.key,
-                model=model,
-                input_tokens=used["input_tokens"],
-                cached_tokens=used["cached_tokens"],
-                output_tokens=used["output_tokens"],
-                reasoning_tokens=used["reasoning_tokens"],
-            )
-        )
 
     def _timed_out(self, run: Run, active: _Active) -> tuple[RunStatus, Ending]:
         if active.stopped:
