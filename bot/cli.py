@@ -1,7 +1,9 @@
 """The `bobbin` command: parsing only."""
 
 import asyncio
+import errno
 import importlib.util
+import os
 import signal
 import sys
 from collections.abc import Coroutine
@@ -42,6 +44,11 @@ def main() -> None:
         message = error.sentence if isinstance(error, BobbinError) else str(error)
         typer.echo(f"bobbin: {message}", err=True)
         sys.exit(_FAILURE if isinstance(error, SlackRefused) else _USAGE_ERROR)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EIO):
+            raise
+        typer.echo(f"bobbin: the output cannot be written ({(error.strerror or '').lower()}).", err=True)
+        os._exit(_FAILURE)  # Python would try again to write what is left, and complain
 
 
 def _version(wanted: bool) -> None:

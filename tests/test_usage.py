@@ -277,6 +277,13 @@ class TestForms:
         assert (total["price_usd"], total["unpriced_models"]) == (None, ["unheard-of"])
         assert total["known_price_usd"] == pytest.approx(12.3456701)
 
+    @pytest.mark.parametrize("name", ["=cmd|' /c calc'!a1", "-x", "@cf/meta/llama", "+1"])
+    def test_no_name_is_a_formula_in_a_spreadsheet(self, name: str) -> None:
+        text = formed(report([usage(model=name, input_tokens=5)], By.MODEL), Form.CSV)
+        [_, row] = csv.reader(io.StringIO(text))
+        assert row[0] == f"'{name}"
+        assert row[-1] == f"'{name}"
+
     def test_csv_is_a_row_for_each_group(self) -> None:
         rows = list(csv.DictReader(io.StringIO(formed(report(_MIXED, By.MODEL), Form.CSV))))
         assert [(row["model"], row["price_usd"], row["known_price_usd"], row["unpriced_models"]) for row in rows] == [

@@ -1,8 +1,10 @@
 """The assistants, and which of them answers where."""
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from bot.engine.assistant_files import HOSTED_TOOLS, definitions, read_assistant
@@ -123,12 +125,26 @@ def problems_of(
             )
     for name in assistant.tools:
         if name not in HOSTED_TOOLS and name not in functions:
-            near = _choices(name, HOSTED_TOOLS | functions, "BOBBIN_TOOLS")
-            yield f"{source}: tools: there is no tool {name}. {near}"
+            yield f"{source}: tools: there is no tool {name}. {_near(name, HOSTED_TOOLS | functions, functions)}"
     for name in assistant.mcp_servers:
         if name not in mcp_servers:
             near = _choices(name, mcp_servers, "BOBBIN_MCP")
             yield f"{source}: mcp_servers: there is no server {name}. {near}"
+    for pattern in assistant.approval:
+        if not _asks(assistant, pattern):
+            yield (
+                f"{source}: approval: {pattern} is no tool of this assistant, so nobody would be asked. Name one of "
+                "its function tools, or SERVER__TOOL of its mcp_servers; * stands for anything."
+            )
+
+
+def _asks(assistant: Assistant, pattern: str) -> bool:
+    """Whether a pattern can mean a tool that Bobbin calls for this assistant; what a server offers is known later."""
+    if any(fnmatchcase(name, pattern) for name in assistant.tools if name not in HOSTED_TOOLS):
+        return True
+    beginning = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
+    names = (re.sub(r"[^a-zA-Z0-9_-]", "_", server) for server in assistant.mcp_servers)
+    return any(beginning.startswith(name) or name.startswith(beginning) for name in names)
 
 
 def left_out(assistant: Assistant, abilities: frozenset[Ability]) -> tuple[str, ...]:
@@ -172,6 +188,15 @@ def wanted_by(assistant: Assistant) -> Iterator[Ability]:
         Ability.MODERATION: assistant.moderation,
     }
     yield from (ability for ability, wanted in settings.items() if wanted)
+
+
+def _near(name: str, known: Iterable[str], functions: Iterable[str]) -> str:
+    """What may have been meant by the name of a tool."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    if close:
+        return f"Did you mean {close[0]}?"
+    ours = ", ".join(sorted(functions)) or "none"
+    return f"BOBBIN_TOOLS has: {ours}. The provider's are: {', '.join(sorted(HOSTED_TOOLS))}."
 
 
 def _choices(name: str, known: Iterable[str], setting: str) -> str:

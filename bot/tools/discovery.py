@@ -43,6 +43,10 @@ def _imported(name: str) -> ModuleType:
     except BobbinError:
         raise
     except (Exception, SystemExit) as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == name.split(".", maxsplit=1)[0]:
+            raise SettingsError(
+                f"BOBBIN_TOOLS: there is no module {name}; install its package, or put its folder on PYTHONPATH."
+            ) from error
         raise SettingsError(
             f"BOBBIN_TOOLS: {name} cannot be imported ({_one_line(error)}); name modules, separated by commas."
         ) from error

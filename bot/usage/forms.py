@@ -12,6 +12,8 @@ from bot.usage.sums import Report, Sum
 _UNKNOWN = "unknown"
 #: What is left of a price in a table: a hundredth of a cent.
 _SMALLEST = Decimal("0.0001")
+#: With these a formula begins.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _NUMBERS = ("runs", "input", "cached", "output", "reasoning", "USD")
 
 
@@ -87,6 +89,11 @@ def _numbers(of: Sum) -> dict[str, Any]:
     }
 
 
+def _inert(name: str) -> str:
+    """A name that no spreadsheet takes for a formula (https://owasp.org/www-community/attacks/CSV_Injection)."""
+    return f"'{name}" if name.startswith(_FORMULA) else name
+
+
 def _csv(report: Report) -> str:
     """Without a total, which a spreadsheet would count twice."""
     text = io.StringIO()
@@ -96,7 +103,7 @@ def _csv(report: Report) -> str:
         row = _numbers(group.sum) | {
             "price_usd": _UNKNOWN if group.sum.price is None else f"{group.sum.price:f}",
             "known_price_usd": f"{group.sum.known_price:f}",
-            "unpriced_models": " ".join(group.sum.unpriced),
+            "unpriced_models": _inert(", ".join(group.sum.unpriced)),
         }
-        writer.writerow([*group.names, *row.values()])
+        writer.writerow([*map(_inert, group.names), *row.values()])
     return text.getvalue().removesuffix("\n")

@@ -2,6 +2,7 @@
 
 import datetime
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,11 +12,13 @@ from bot import backends
 from bot.backends.assistants import AssistantsBackend
 from bot.backends.checks import check_models
 from bot.backends.failures import raised_in_run
+from bot.backends.local import LocalBackend
 from bot.backends.responses import ResponsesBackend
 from bot.backends.transcript import Transcript
 from bot.engine.ports import HistoryItem
 from bot.errors import BackendRefused, ContextOverflow, RunBroken, SettingsError
-from tests.backends.bench import PATIENCE, ended, message, request, text_of
+from storage.sqlite import SqliteStorage
+from tests.backends.bench import KEY, PATIENCE, TUTOR, ended, message, request, text_of
 from tests.backends.handmade import EMPTY_LIST, Handler, answering, event, serving, streaming, thread_event
 
 # Models
@@ -158,6 +161,55 @@ async def test_a_message_without_its_runs_id_is_the_answer_where_it_came_last() 
     ]
     routes = assistants_routes(post_runs=answering(RUN), get_messages=answering({**EMPTY_LIST, "data": said}))
     assert text_of(await asked(routes)) == "hi"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"type": "not_found_error", "code": None, "message": "model 'x' not found"},
+        {"type": "NotFoundError", "param": "model", "code": 404, "message": "The model `x` does not exist."},
+        {"code": "model_not_found", "message": "No."},
+    ],
+)
+async def test_a_missing_model_is_known_in_every_servers_words(error: dict[str, Any]) -> None:
+    made = []
+
+    async def make(call: web.Request) -> web.Response:
+        made.append((await call.json())["model"])
+        if made[-1] == TUTOR.model:
+            return web.json_response({"error": error}, status=404)
+        return web.json_response({**RESPONSE, "output": [ANSWER]})
+
+    storage = await SqliteStorage.open("sqlite:///:memory:")
+    async with serving({"POST /responses": make}) as client:
+        backend = LocalBackend(client, storage, context_tokens=32_000, patience=PATIENCE)
+        thread = await backend.create_thread(KEY, ())
+        plain = replace(TUTOR, tools=())
+        with pytest.raises(BackendRefused, match=f"does not know the model {TUTOR.model}"):
+            _ = [each async for each in backend.run(request(thread, message(1, "hi"), assistant=plain))]
+        other = replace(plain, fallback_models=("gpt-6-luna",))
+        events = [each async for each in backend.run(request(thread, message(2, "hi"), assistant=other, run="run-2"))]
+    await storage.close()
+    assert text_of(events) == "hi"
+    assert made == [TUTOR.model, TUTOR.model, "gpt-6-luna"]
+
+
+async def test_a_model_that_says_it_is_busy_within_its_response_is_passed_over() -> None:
+    async def make(call: web.Request) -> web.Response:
+        model = (await call.json())["model"]
+        if model == TUTOR.model:
+            failure = {"code": "rate_limit_exceeded", "message": "Slow down."}
+            return web.json_response({**RESPONSE, "status": "failed", "error": failure, "output": []})
+        return web.json_response({**RESPONSE, "model": model, "output": [ANSWER]})
+
+    storage = await SqliteStorage.open("sqlite:///:memory:")
+    async with serving({"POST /responses": make}) as client:
+        backend = LocalBackend(client, storage, context_tokens=32_000, patience=PATIENCE)
+        asked = replace(TUTOR, tools=(), fallback_models=("gpt-6-luna",))
+        thread = await backend.create_thread(KEY, ())
+        events = [each async for each in backend.run(request(thread, message(1, "hi"), assistant=asked))]
+    await storage.close()
+    assert ended(events).model == "gpt-6-luna"
 
 
 async def test_a_lock_is_known_whatever_the_ids_look_like() -> None:

@@ -326,3 +326,21 @@ def test_the_nearest_choice_answers() -> None:
 def test_a_choice_whose_file_is_gone_is_passed_over() -> None:
     assistants = Assistants([Assistant("a", "a", "x", "m")], "a")
     assert assistants.who_answers(None, {Scope.CHANNEL: "gone"}).key == "a"
+
+
+@pytest.mark.parametrize("pattern", ["delete-page", "Delete_Page", "code_interpreter", "wiki", "other__*"])
+def test_an_approval_that_would_ask_nobody_is_a_mistake(pattern: str) -> None:
+    assistant = Assistant(
+        "a", "A", "Hi", "m", tools=("code_interpreter", "delete_page"), mcp_servers=("github",), approval=(pattern,)
+    )
+    known = frozenset({"delete_page"})
+    problems = list(problems_of(assistant, "responses", frozenset(Ability), known, frozenset({"github"})))
+    assert len(problems) == 1
+    assert f"approval: {pattern} is no tool of this assistant" in problems[0]
+
+
+@pytest.mark.parametrize("pattern", ["delete_page", "delete_*", "*", "github__*", "github__merge_[ap]*", "git*"])
+def test_an_approval_that_may_ask_is_none(pattern: str) -> None:
+    assistant = Assistant("a", "A", "Hi", "m", tools=("delete_page",), mcp_servers=("github",), approval=(pattern,))
+    known = frozenset({"delete_page"})
+    assert not list(problems_of(assistant, "responses", frozenset(Ability), known, frozenset({"github"})))
