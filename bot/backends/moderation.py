@@ -5,6 +5,7 @@ https://platform.openai.com/docs/guides/moderation
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 
 import openai
@@ -22,6 +23,7 @@ from bot.engine.ports import (
     RunEvent,
     RunRequest,
     Sources,
+    Task,
     TextDelta,
     TextDone,
 )
@@ -87,6 +89,9 @@ class Moderation:
                     for each in made:
                         yield each
                     yield event
+                case Task():
+                    # That something is done may be seen; what the model wrote for it nobody has checked.
+                    yield replace(event, details="", output="")
                 case _:
                     yield event
 

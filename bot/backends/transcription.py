@@ -7,6 +7,7 @@ from functools import partial
 
 import openai
 
+from bot.backends.failures import lacks_model
 from bot.backends.limits import AUDIO_BYTES
 from bot.backends.retries import Patience, patiently
 from bot.backends.uploads import opened
@@ -29,7 +30,7 @@ async def transcribed(client: openai.AsyncOpenAI, patience: Patience, audio: Att
             # Heard twice, it is paid twice, and nothing else: better than not at all.
             return await patiently(partial(_heard, client, model, audio), patience, repeatable=True)
         except openai.APIStatusError as error:
-            if error.status_code not in (404, 405, 501):
+            if error.status_code not in (404, 405, 501) and not lacks_model(error):
                 raise
     raise BackendUnsupported("This model server cannot listen to recordings.")
 

@@ -219,6 +219,14 @@ class TestTasksAndSources:
         assert not [e for e in silent if isinstance(e, Task)]
         assert [e.output for e in shown if isinstance(e, Task)] == ["I add the numbers."]
 
+    async def test_what_a_model_thinks_is_not_shown_where_its_answers_are_checked(self) -> None:
+        brain = saying(Reasoning(("I think of a bomb.",)), CodeInterpreterCall("bomb = 1", ""), "3")
+        async with responses(brain=brain) as bench:
+            events = await bench.ask("1+2", assistant=replace(TUTOR, reasoning_summary=True, moderation=True))
+        tasks = [event for event in events if isinstance(event, Task)]
+        assert "Runs code" in [task.title for task in tasks]
+        assert "bomb" not in str(tasks)
+
 
 class TestFilesOut:
     async def test_files_of_the_code_are_fetched_cited_or_not(self, tmp_path: Path) -> None:
