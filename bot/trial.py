@@ -121,6 +121,9 @@ class _Trial:
             if self._ended is None and not isinstance(error, BackendError):
                 await self._cancel()
             self._terminal.end()
+            if isinstance(error, BackendError) and isinstance(error.__cause__, Exception):
+                # Who tries an assistant is who mends it: here the server's own words are to the point.
+                self._terminal.note(f"the server said: {error.__cause__}")
             raise
         self._terminal.end(self._sources)
         ended = self._ended

@@ -254,7 +254,7 @@ class LocalBackend:
             "instructions": instructions,
             "store": False,
             "tools": tools or None,
-            "tool_choice": _choice(assistant.tool_choice, obeyed=bool(request.outputs)) if tools else None,
+            "tool_choice": _choice(request) if tools else None,
             "temperature": assistant.temperature,
             "top_p": assistant.top_p,
             "max_output_tokens": assistant.max_output_tokens,
@@ -325,13 +325,18 @@ def _output(call: str, text: str) -> dict[str, Any]:
     return {"type": "function_call_output", "call_id": call, "output": text}
 
 
-def _choice(wanted: str | None, *, obeyed: bool) -> Any:
-    """`obeyed`: whoever has called what it was told to call may answer now; else it would call for ever."""
+def _choice(request: RunRequest) -> Any:
+    """Whoever has called what it was told to call may answer now, else it would call for ever; and a tool whose server
+    is down cannot be called."""
+    wanted = request.assistant.tool_choice
     if wanted in (None, "none", "auto"):
         return wanted
-    if obeyed:
+    if request.outputs:
         return "auto"
-    return wanted if wanted == "required" else {"type": "function", "name": wanted}
+    if wanted == "required":
+        return wanted
+    offered = any(spec.name == wanted for spec in request.functions)
+    return {"type": "function", "name": wanted} if offered else "auto"
 
 
 def _explained(error: openai.APIError, assistant: Assistant) -> BackendError:

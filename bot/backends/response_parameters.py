@@ -40,7 +40,7 @@ def parameters_of(request: RunRequest, asked: Asked, model: str, *, background: 
         if assistant.tool_choice is not None:
             # Whoever has called what it was told to call may answer now; else it would call for ever.
             obeyed = bool(request.outputs) and assistant.tool_choice != "none"
-            parameters["tool_choice"] = "auto" if obeyed else _choice(assistant.tool_choice, request.functions)
+            parameters["tool_choice"] = "auto" if obeyed else _choice(assistant.tool_choice, tools)
     if background:
         parameters["background"] = True
     return parameters
@@ -91,13 +91,14 @@ def _format(wanted: str | Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "json_schema", "name": wanted["name"], "schema": dict(wanted["schema"])}
 
 
-def _choice(wanted: str, functions: Sequence[ToolSpec]) -> str | dict[str, str]:
-    """none, auto, required, a function's name, or a tool of the provider's."""
+def _choice(wanted: str, tools: Sequence[Mapping[str, Any]]) -> str | dict[str, str]:
+    """none, auto, required, a function's name, or a tool of the provider's; auto where that tool is not offered now,
+    because its server is down."""
     if wanted in ("none", "auto", "required"):
         return wanted
-    if any(spec.name == wanted for spec in functions):
+    if any(tool.get("name") == wanted for tool in tools):
         return {"type": "function", "name": wanted}
-    return {"type": wanted}
+    return {"type": wanted} if any(tool["type"] == wanted for tool in tools) else "auto"
 
 
 def _server(server: HostedMcp) -> dict[str, Any]:

@@ -17,18 +17,22 @@ def run_settings(request: RunRequest, model: str) -> dict[str, Any]:
         # Functions come and go with the servers that have them: the assistant on the server is left as it is.
         "tools": run_tools(assistant, request.functions) if request.functions else None,
         "model": model if model != assistant.model else None,
-        "tool_choice": _tool_choice(assistant.tool_choice),
+        "tool_choice": _tool_choice(request),
         "max_completion_tokens": assistant.max_output_tokens,
         "truncation_strategy": _truncation(assistant),
     }
     return {name: value for name, value in settings.items() if value is not None}
 
 
-def _tool_choice(wanted: str | None) -> str | dict[str, Any] | None:
-    """none, auto, required, or the name of a tool."""
+def _tool_choice(request: RunRequest) -> str | dict[str, Any] | None:
+    """none, auto, required, or the name of a tool; auto where that is not offered now, because its server is down."""
+    wanted = request.assistant.tool_choice
     if wanted is None or wanted in ("none", "auto", "required"):
         return wanted
-    return {"type": wanted} if wanted in HOSTED else {"type": "function", "function": {"name": wanted}}
+    if wanted in HOSTED:
+        return {"type": wanted}
+    offered = any(spec.name == wanted for spec in request.functions)
+    return {"type": "function", "function": {"name": wanted}} if offered else "auto"
 
 
 def _truncation(assistant: Assistant) -> dict[str, Any] | None:

@@ -101,6 +101,16 @@ async def test_each_leg_is_counted_for_its_own_model(tools: House, tmp_path: Pat
     assert summed(usages) == counted(tools)
 
 
+@pytest.mark.parametrize("backend", ["assistants", "responses", "local"])
+async def test_a_chosen_tool_whose_server_is_down_is_not_asked_for(tools: House, tmp_path: Path) -> None:
+    servers = tmp_path / "mcp.json"
+    servers.write_text(json.dumps({"mcpServers": {"gone": {"command": "there-is-no-such-command"}}}))
+    write_assistant(tools, tmp_path, "mcp_servers: [gone]\ntool_choice: gone__look\n")
+    tools.brain(lambda _: "I answer without it.")
+    async with tools.bobbin(bobbin_mcp=servers):
+        assert await tools.answers(await tools.ask("look")) == ["I answer without it."]
+
+
 @pytest.mark.parametrize("backend", ["responses", "local"])
 @pytest.mark.parametrize("choice", ["required", "weather"])
 async def test_who_has_called_what_it_was_told_to_may_answer(tools: House, tmp_path: Path, choice: str) -> None:
