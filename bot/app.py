@@ -18,7 +18,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot import backends, listeners
 from bot.engine.answer import Helpers
-from bot.engine.assistants import check_abilities, left_out, load_assistants
+from bot.engine.assistants import check_abilities, left_out, load_assistants, with_tokens
 from bot.engine.attachments import Attachments
 from bot.engine.calls import Calls
 from bot.engine.commands import Commands
@@ -64,6 +64,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
     """
     settings.check_for_serving()
     assistants = load_assistants(settings.bobbin_assistants, settings.bobbin_default_assistant)
+    assistants = with_tokens(assistants, environment())
     async with AsyncExitStack() as stack:
         storage: Storage = await SqliteStorage.open(settings.database_url, owner_wait=settings.bobbin_grace + _HANDOVER)
         stack.push_async_callback(storage.close)

@@ -10,7 +10,7 @@ import aiohttp
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.app import connect_backend, slack_client
-from bot.engine.assistants import Assistants, load_assistants, problems_of, told_left_out
+from bot.engine.assistants import Assistants, load_assistants, problems_of, told_left_out, with_tokens
 from bot.engine.ports import Backend
 from bot.errors import BobbinError, SettingsError, SlackRefused
 from bot.listeners.connection import identify, open_socket_mode
@@ -108,7 +108,8 @@ async def _database(settings: Settings) -> Finding:
 
 def _assistants(settings: Settings) -> Assistants | Finding:
     try:
-        return load_assistants(settings.bobbin_assistants, settings.bobbin_default_assistant)
+        loaded = load_assistants(settings.bobbin_assistants, settings.bobbin_default_assistant)
+        return with_tokens(loaded, environment())
     except BobbinError as error:
         return Finding(False, "assistants", error.sentence)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bot.app import connect_backend
 from bot.engine.answer import MOST_LEGS
-from bot.engine.assistants import fitted, load_assistants, problems_of, told_left_out
+from bot.engine.assistants import fitted, load_assistants, problems_of, told_left_out, with_tokens
 from bot.engine.ports import (
     Assistant,
     Backend,
@@ -48,7 +48,9 @@ async def attempt(settings: Settings, key: str, question: str, terminal: Termina
     """Ask one question. Raises BobbinError with the sentence that a person in Slack would read."""
     if not question.strip():
         raise BobbinError("The question is empty.")
-    assistant = load_assistants(settings.bobbin_assistants, settings.bobbin_default_assistant).get(key)
+    question = question.encode("utf-8", "replace").decode()  # a terminal hands on any bytes
+    assistants = load_assistants(settings.bobbin_assistants, settings.bobbin_default_assistant)
+    assistant = with_tokens(assistants, environment()).get(key)
     async with AsyncExitStack() as stack:
         # Nothing of it is kept.
         storage = await SqliteStorage.open("sqlite:///:memory:")
@@ -61,6 +63,9 @@ async def attempt(settings: Settings, key: str, question: str, terminal: Termina
         if without := told_left_out(assistant, backend.name, backend.abilities):
             terminal.note(without)
         assistant = fitted(assistant, backend.abilities)
+        for server in await toolbox.check(assistant.mcp_servers):
+            if server.problem:
+                terminal.note(f"{server.name}: {server.problem}")
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bobbin-")))
         deadline = asyncio.timeout(settings.bobbin_run_timeout)
         try:

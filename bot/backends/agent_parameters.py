@@ -9,14 +9,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from bot.backends.local_messages import input_of
+from bot.backends.response_parameters import format_of
 from bot.engine.ports import Assistant, HostedMcp, Message, RunRequest, ToolOutput, ToolSpec
 
 _MESSAGE = "agent.session.input.message"
 
 
 def agent_of(request: RunRequest) -> dict[str, Any]:
-    """A new session's agent. Its instructions are what can never be changed again."""
-    return {**settings_of(request), "instructions": f"{request.assistant.instructions}\n\n{request.context}"}
+    """A new session's agent. Its instructions and the form of its text are what can never be changed again."""
+    wanted = request.assistant.response_format
+    return {
+        **settings_of(request),
+        **({"text": {"format": format_of(wanted)}} if wanted else {}),
+        "instructions": f"{request.assistant.instructions}\n\n{request.context}",
+    }
 
 
 def settings_of(request: RunRequest) -> dict[str, Any]:
@@ -43,7 +49,13 @@ def environment_of(assistant: Assistant) -> dict[str, Any]:
 
 def identity_of(assistant: Assistant) -> str:
     """Stands for what a session cannot change: another assistant needs another session."""
-    fixed = [assistant.key, assistant.instructions, environment_of(assistant), assistant.reasoning_summary]
+    fixed = [
+        assistant.key,
+        assistant.instructions,
+        environment_of(assistant),
+        assistant.reasoning_summary,
+        assistant.response_format,
+    ]
     return digest(fixed)
 
 
@@ -102,6 +114,8 @@ def _reasoning(assistant: Assistant) -> dict[str, Any]:
 def _server(server: HostedMcp) -> dict[str, Any]:
     allowed = {"allowed_tools": list(server.allowed_tools)} if server.allowed_tools else {}
     transport = {"type": "http", "server_url": server.url}
+    if server.authorization:
+        transport["authorization"] = server.authorization
     return {"type": "mcp", "server_label": server.label, "transport": transport, **allowed}
 
 

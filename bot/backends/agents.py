@@ -87,6 +87,7 @@ class AgentsBackend:
             Ability.FUNCTIONS,
             Ability.REASONING_EFFORT,
             Ability.REASONING_SUMMARY,
+            Ability.RESPONSE_FORMAT,
             Ability.MODERATION,
         }
     )

@@ -3,10 +3,12 @@
 https://platform.openai.com/docs/guides/moderation
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import openai
 import structlog
@@ -35,6 +37,8 @@ _MODEL = "omni-moderation-latest"
 _POSTS = "I can't help with that post: the model provider's safety check objects to it. Please put it in other words."
 _ANSWER = "I keep my answer back: the model provider's safety check objects to it. Please ask in other words."
 _NONE = "This model server has no safety check; an admin can take `moderation` out of the assistant's file."
+#: Characters of a text file that are looked at.
+_READ = 100_000
 
 
 class Moderation:
@@ -58,8 +62,11 @@ class Moderation:
                 yield event
 
     async def _check_posts(self, messages: Sequence[Message]) -> None:
-        """Raises Moderated where one of them is objected to, or a picture in it. Documents are not looked into."""
+        """Raises Moderated where one of them is objected to, or a text or a picture in it. Other documents are not
+        looked into."""
+        files = [file for message in messages for file in message.files if file.media_type.startswith("text/")]
         texts = [message.text for message in messages if message.text.strip()]
+        texts += [text for file in files if (text := await asyncio.to_thread(_beginning, file.path)).strip()]
         pictures = [file for message in messages for file in message.files if file.media_type in IMAGE_TYPES]
         if texts and await self._flagged(texts):
             raise Moderated(_POSTS)
@@ -108,3 +115,8 @@ class Moderation:
             kinds = sorted({kind for each in flagged for kind, found in each.categories.to_dict().items() if found})
             _log.info("moderation-objected", kinds=kinds)
         return bool(flagged)
+
+
+def _beginning(path: Path) -> str:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return file.read(_READ)

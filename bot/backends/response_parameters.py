@@ -74,7 +74,7 @@ def _settings(assistant: Assistant) -> dict[str, Any]:
         "temperature": assistant.temperature,
         "top_p": assistant.top_p,
         "max_output_tokens": assistant.max_output_tokens,
-        "text": {"format": _format(assistant.response_format)} if assistant.response_format else None,
+        "text": {"format": format_of(assistant.response_format)} if assistant.response_format else None,
         "reasoning": _reasoning(assistant) or None,
     }
     return {name: value for name, value in settings.items() if value is not None}
@@ -85,7 +85,7 @@ def _reasoning(assistant: Assistant) -> dict[str, Any]:
     return effort | ({"summary": "auto"} if assistant.reasoning_summary else {})
 
 
-def _format(wanted: str | Mapping[str, Any]) -> dict[str, Any]:
+def format_of(wanted: str | Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(wanted, str):
         return {"type": wanted}
     return {"type": "json_schema", "name": wanted["name"], "schema": dict(wanted["schema"])}
@@ -108,6 +108,7 @@ def _server(server: HostedMcp) -> dict[str, Any]:
         "server_url": server.url,
         "require_approval": "always" if server.approval else "never",
         **({"allowed_tools": list(server.allowed_tools)} if server.allowed_tools else {}),
+        **({"authorization": server.authorization} if server.authorization else {}),
     }
 
 

@@ -47,6 +47,7 @@ class _HostedMcp(_Strict):
     url: str = Field(pattern=r"^https?://[^\s/]+")
     allowed_tools: list[str] = []
     approval: bool = True
+    authorization: str | None = Field(default=None, pattern=r"^\$\{[A-Za-z_][A-Za-z0-9_]*\}$")
 
 
 def _json(value: dict[str, Any]) -> dict[str, Any]:
@@ -163,7 +164,9 @@ def parse_assistant(key: str, text: str, source: str) -> Assistant:
         optional_tools=tuple(front.optional_tools),
         files=tuple(map(Path, front.files)),
         mcp_servers=tuple(front.mcp_servers),
-        hosted_mcp=tuple(HostedMcp(m.label, m.url, tuple(m.allowed_tools), m.approval) for m in front.hosted_mcp),
+        hosted_mcp=tuple(
+            HostedMcp(m.label, m.url, tuple(m.allowed_tools), m.approval, m.authorization) for m in front.hosted_mcp
+        ),
         approval=tuple(front.approval),
         approvers=tuple(front.approvers),
         temperature=front.temperature,

@@ -84,6 +84,24 @@ def load_assistants(folder: Path, default: str | None) -> Assistants:
         raise AssistantFileError(f"BOBBIN_DEFAULT_ASSISTANT: {error.sentence}") from error
 
 
+def with_tokens(assistants: Assistants, environment: Mapping[str, str]) -> Assistants:
+    """The assistants, with `environment`'s values for the `${NAME}` that their files have in the place of tokens.
+    Raises AssistantFileError where one is missing."""
+    return Assistants((_with_tokens(each, environment) for each in assistants.all()), assistants.default.key)
+
+
+def _with_tokens(assistant: Assistant, environment: Mapping[str, str]) -> Assistant:
+    servers = []
+    for server in assistant.hosted_mcp:
+        name = (server.authorization or "")[2:-1]
+        if name and name not in environment:
+            raise AssistantFileError(
+                f"{assistant.source}: hosted_mcp: {name} is not set; put it into the environment or into .env."
+            )
+        servers.append(replace(server, authorization=environment[name]) if name else server)
+    return replace(assistant, hosted_mcp=tuple(servers))
+
+
 def same_keys(assistants: Iterable[Assistant]) -> Iterator[str]:
     """A line for each assistant whose key is another's: keys are the same in upper and lower case."""
     known: dict[str, Assistant] = {}

@@ -104,12 +104,13 @@ class SuggestedPrompt:
 @dataclass(frozen=True, slots=True)
 class HostedMcp:
     """An MCP server that the model's provider calls. `allowed_tools` empty means all of them; `approval` is whether
-    each call is asked for in the thread first."""
+    each call is asked for in the thread first; `authorization` is what the provider shows to the server."""
 
     label: str
     url: str
     allowed_tools: tuple[str, ...] = ()
     approval: bool = True
+    authorization: str | None = field(default=None, repr=False)
 
 
 class Ability(StrEnum):

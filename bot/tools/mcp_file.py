@@ -12,7 +12,8 @@ from bot.errors import SettingsError
 
 #: Seconds for a call of a server that names none.
 USUAL_TIMEOUT = 60.0
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+#: `${NAME}`, and `${NAME:-what stands in its place}`.
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,10 @@ class _Entry(BaseModel):
     args: list[str] = []
     env: dict[str, str] = {}
     cwd: str | None = None
-    url: str | None = Field(default=None, pattern=r"^https?://[^\s/]+")
+    url: str | None = Field(default=None, pattern=r"^(?:https?://[^\s/]+|\$\{)")
     headers: dict[str, str] = {}
     timeout: float = Field(default=USUAL_TIMEOUT, gt=0, le=3_600)
+    disabled: bool = False
 
 
 class _File(BaseModel):
@@ -63,7 +65,7 @@ class _File(BaseModel):
 
 
 def load_servers(path: Path, environment: Mapping[str, str]) -> tuple[StdioServer | HttpServer, ...]:
-    """The servers of a file, in its order; `${VAR}` in env and headers is taken from `environment`.
+    """The servers of a file that are not disabled, in its order; `${VAR}` is taken from `environment`.
 
     Raises SettingsError: one line with the server and what is wrong, never a value.
     """
@@ -77,8 +79,10 @@ def load_servers(path: Path, environment: Mapping[str, str]) -> tuple[StdioServe
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(f"BOBBIN_MCP: {path}: {where + ': ' if where else ''}{first['msg']}.") from None
-    return tuple(_server(name, entry, path, environment) for name, entry in file.servers.items())
+        said = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"BOBBIN_MCP: {path}: {where + ': ' if where else ''}{said}.") from None
+    enabled = {name: entry for name, entry in file.servers.items() if not entry.disabled}
+    return tuple(_server(name, entry, path, environment) for name, entry in enabled.items())
 
 
 def _server(name: str, entry: _Entry, path: Path, environment: Mapping[str, str]) -> StdioServer | HttpServer:
@@ -88,16 +92,26 @@ def _server(name: str, entry: _Entry, path: Path, environment: Mapping[str, str]
     if (entry.command is None) == (entry.url is None):
         raise SettingsError(f"{where}: a server has either a command or a url.")
     if entry.url is not None:
-        return HttpServer(name, entry.url, _filled_in(entry.headers, f"{where}.headers", environment), entry.timeout)
+        url = _filled_in(entry.url, f"{where}.url", environment)
+        if not url.startswith(("https://", "http://")):
+            raise SettingsError(f"{where}.url: it is no address that begins with https:// or http://.")
+        return HttpServer(name, url, _all_filled_in(entry.headers, f"{where}.headers", environment), entry.timeout)
     assert entry.command is not None
-    env = _filled_in(entry.env, f"{where}.env", environment)
-    return StdioServer(name, entry.command, tuple(entry.args), env, entry.cwd, entry.timeout)
+    command = _filled_in(entry.command, f"{where}.command", environment)
+    args = tuple(_filled_in(each, f"{where}.args", environment) for each in entry.args)
+    env = _all_filled_in(entry.env, f"{where}.env", environment)
+    return StdioServer(name, command, args, env, entry.cwd, entry.timeout)
 
 
-def _filled_in(values: Mapping[str, str], where: str, environment: Mapping[str, str]) -> dict[str, str]:
+def _all_filled_in(values: Mapping[str, str], where: str, environment: Mapping[str, str]) -> dict[str, str]:
+    return {key: _filled_in(value, where, environment) for key, value in values.items()}
+
+
+def _filled_in(value: str, where: str, environment: Mapping[str, str]) -> str:
     def variable(match: re.Match[str]) -> str:
-        if match[1] not in environment:
-            raise SettingsError(f"{where}: {match[1]} is not set; put it into the environment or into .env.")
-        return environment[match[1]]
+        name, otherwise = match[1], match[2]
+        if name not in environment and otherwise is None:
+            raise SettingsError(f"{where}: {name} is not set; put it into the environment or into .env.")
+        return str(environment.get(name, otherwise))
 
-    return {key: _VARIABLE.sub(variable, value) for key, value in values.items()}
+    return _VARIABLE.sub(variable, value)

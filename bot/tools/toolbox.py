@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,9 +124,10 @@ class CombinedToolbox:
         _log.info("tool-called", tool=call.name, failed=failed, seconds=round(time.monotonic() - began, 3))
         return ToolOutput(call.id, text, failed=failed)
 
-    async def check(self) -> tuple[Check, ...]:
-        """Connect to every server and say what is wrong with it, if anything."""
-        return tuple(await asyncio.gather(*(_check(server) for server in self._servers.values())))
+    async def check(self, names: Collection[str] | None = None) -> tuple[Check, ...]:
+        """Connect to every server, or to those with these names, and say what is wrong with it, if anything."""
+        wanted = [server for name, server in self._servers.items() if names is None or name in names]
+        return tuple(await asyncio.gather(*(_check(server) for server in wanted)))
 
     async def close(self) -> None:
         """End every connection and every server's process."""

@@ -481,10 +481,14 @@ class ModerationContract(BackendContract):
         picture = tmp_path / "a.png"
         picture.write_bytes(b"\x89PNG\r\n\x1a\n a bomb")
         attached = Attachment("a.png", "image/png", picture.stat().st_size, picture)
+        notes = tmp_path / "a.txt"
+        notes.write_text("a bomb")
+        read = Attachment("a.txt", "text/plain", 6, notes)
         safe = replace(self.tutor, moderation=True)
+        with_files = [replace(message(1, "what is it?"), files=(file,)) for file in (attached, read)]
         async with self.connected() as bench:
             bench.server.switches.flagged = {"bomb": "violence"}
-            for asked in (message(1, "a bomb"), replace(message(1, "what is it?"), files=(attached,))):
+            for asked in (message(1, "a bomb"), *with_files):
                 with pytest.raises(Moderated) as caught:
                     await bench.run(self.asking(await bench.thread(), message(2, "hello"), asked, assistant=safe))
                 assert not caught.value.retry

@@ -485,3 +485,11 @@ async def test_checks() -> None:
         bench.server.faults.add(method="GET", path="/agents/sessions", status=404)
         [only] = await bench.backend.check([])
         assert "Agents API" in str(only.problem)
+
+
+async def test_the_form_of_the_answer_is_the_sessions() -> None:
+    schema = {"name": "verdict", "schema": {"type": "object"}}
+    async with agents() as bench:
+        await bench.ask("fair?", assistant=replace(PLAIN, response_format=schema))
+        [made] = bench.calls("POST", "/agents/sessions")
+    assert made.body["agent"]["text"] == {"format": {"type": "json_schema", **schema}}

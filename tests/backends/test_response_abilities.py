@@ -148,7 +148,7 @@ class TestFunctions:
         assert isinstance(after[-1], CallsWanted)
 
     async def test_the_providers_own_call_is_approved_by_people(self) -> None:
-        server = HostedMcp("wiki", "https://wiki.example/mcp")
+        server = HostedMcp("wiki", "https://wiki.example/mcp", authorization="wiki-token")
         brain = saying(McpCall("wiki", "read", '{"page": "Graz"}', output="a town"), "Done.")
         async with responses(brain=brain) as bench:
             assistant = replace(TUTOR, hosted_mcp=(server,))
@@ -156,6 +156,7 @@ class TestFunctions:
             events = await bench.run(first)
             [call] = wanted(events).calls
             assert (call.name, call.server) == ("read", "wiki")
+            assert bench.calls("POST", "/responses")[-1].body["tools"][-1]["authorization"] == "wiki-token"
             yes = ToolOutput(call.id, "Approved.", approved=True)
             rest = await bench.run(replace(first, outputs=(yes,), backend_run=started(events)))
         assert isinstance(rest[-1], CallsWanted) or ended(rest).status is RunStatus.COMPLETED

@@ -20,6 +20,7 @@ from bot.engine.assistants import (
     load_assistants,
     problems_of,
     wanted_by,
+    with_tokens,
 )
 from bot.engine.ports import Ability, Assistant, HostedMcp, Scope, Thread, ThreadKey
 from bot.errors import AssistantFileError, CommandError
@@ -344,3 +345,16 @@ def test_an_approval_that_may_ask_is_none(pattern: str) -> None:
     assistant = Assistant("a", "A", "Hi", "m", tools=("delete_page",), mcp_servers=("github",), approval=(pattern,))
     known = frozenset({"delete_page"})
     assert not list(problems_of(assistant, "responses", frozenset(Ability), known, frozenset({"github"})))
+
+
+def test_a_hosted_servers_token_comes_from_the_environment() -> None:
+    server = "{label: wiki, url: https://w.example/mcp, authorization: '${WIKI}'}"
+    text = f"---\nname: W\nmodel: m\nhosted_mcp: [{server}]\n---\nHi"
+    assistants = Assistants([parse_assistant("w", text, "w.md")], "w")
+    with pytest.raises(AssistantFileError, match=r"w\.md: hosted_mcp: WIKI is not set"):
+        with_tokens(assistants, {})
+    [hosted] = with_tokens(assistants, {"WIKI": "secret"}).default.hosted_mcp
+    assert hosted.authorization == "secret"
+    assert "secret" not in repr(hosted)
+    with pytest.raises(AssistantFileError, match="authorization"):
+        parse_assistant("w", text.replace("${WIKI}", "the-token-itself"), "w.md")

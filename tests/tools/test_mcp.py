@@ -432,3 +432,22 @@ async def test_tools_import_without_the_package() -> None:
     program = "import sys; sys.modules['mcp'] = None; import bot.tools.toolbox, bot.tools.examples"
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", program)
     assert await process.wait() == 0
+
+
+def test_variables_may_stand_anywhere_and_disabled_servers_are_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "mcp.json"
+    servers = {
+        "files": {"command": "${SHELL_OF_OURS}", "args": ["--root", "${ROOT:-/srv}/handbook"]},
+        "tracker": {"url": "${TRACKER}/mcp"},
+        "old": {"command": "${NOBODY_SETS_THIS}", "disabled": True},
+    }
+    path.write_text(json.dumps({"mcpServers": servers}))
+    environment = {"SHELL_OF_OURS": "npx", "TRACKER": "https://tracker.example.org"}
+    assert load_servers(path, environment) == (
+        StdioServer("files", "npx", ("--root", "/srv/handbook")),
+        HttpServer("tracker", "https://tracker.example.org/mcp"),
+    )
+    with pytest.raises(SettingsError, match=r"tracker\.url: it is no address"):
+        load_servers(path, environment | {"TRACKER": "file:///etc"})
+    with pytest.raises(SettingsError, match=r"files\.command: SHELL_OF_OURS is not set"):
+        load_servers(path, {})
