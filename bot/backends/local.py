@@ -8,7 +8,7 @@ of the Responses API is used: model, input, instructions, functions, stream, tem
 import json
 import uuid
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Any, Protocol
@@ -152,7 +152,7 @@ class LocalBackend:
         mine = (await self._exchanges(request)).get(request.run)
         if mine is None or not is_open(mine):
             return None
-        items: list[Any] = [_output(call.id, "Error: this was cancelled. Nothing was done.") for call in calls_of(mine)]
+        items: list[Any] = [_not_carried_out(call.id) for call in calls_of(mine)]
         if shown.strip():
             items.append(answer(shown))
         await self._keep(request.backend_thread, request.run, items)
@@ -163,6 +163,7 @@ class LocalBackend:
         exchanges = await self._exchanges(request)
         mine = exchanges.get(request.run)
         if mine is None:
+            await self._answer_left(request.backend_thread, exchanges)
             items = [await input_of(message) for message in request.messages if _says(message)]
             if request.attempt == 1 or not ends_with(list(exchanges.values()), items):
                 await self._keep(request.backend_thread, request.run, items)
@@ -293,6 +294,12 @@ class LocalBackend:
             return [*told, CallsWanted(calls, usage_of(response), response.model)]
         return [*told, ended_event(response)]
 
+    async def _answer_left(self, thread: str, exchanges: Mapping[str, Exchange]) -> None:
+        """Calls that earlier runs left without their outputs would make every request fail."""
+        for exchange, earlier in exchanges.items():
+            if left := calls_of(earlier):
+                await self._keep(thread, exchange, [_not_carried_out(call.id) for call in left])
+
     async def _exchanges(self, request: RunRequest) -> dict[str, Exchange]:
         return exchanges_of(await self._histories.items(request.backend_thread))
 
@@ -323,6 +330,10 @@ def _told(output: ToolOutput, longest: int) -> dict[str, Any]:
 
 def _output(call: str, text: str) -> dict[str, Any]:
     return {"type": "function_call_output", "call_id": call, "output": text}
+
+
+def _not_carried_out(call: str) -> dict[str, Any]:
+    return _output(call, "Error: this was cancelled. Nothing was done.")
 
 
 def _choice(request: RunRequest) -> Any:

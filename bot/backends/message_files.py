@@ -57,10 +57,10 @@ class Part:
 def use_of(tools: Collection[str], name: str, media_type: str, size: int) -> Use:
     """How a file is used by an assistant with these tools; `size` is in bytes."""
     ending = PurePosixPath(name).suffix.lower()
+    if not 0 < size <= UPLOAD_BYTES:
+        return Use(problem=f"files may have at most {UPLOAD_BYTES // 2**20} MB" if size else "is empty")
     if media_type in IMAGE_TYPES and size <= IMAGE_BYTES:
         return Use(image=True)
-    if size > UPLOAD_BYTES:
-        return Use(problem=f"files may have at most {UPLOAD_BYTES // 2**20} MB")
     fitting = _fitting(tools, ending)
     if fitting:
         return Use(tools=fitting)

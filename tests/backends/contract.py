@@ -282,6 +282,11 @@ class BackendContract(ABC):
         assert f"{limit:,}" in caught.value.sentence
         assert f"{limit + 1:,}" in caught.value.sentence
 
+    @pytest.mark.parametrize("media_type", ["image/png", "text/plain", "application/pdf"])
+    async def test_an_empty_file_is_no_file(self, media_type: str) -> None:
+        async with self.connected() as bench:
+            assert bench.backend.file_problem(self.tutor, "a", media_type, 0) == "is empty"
+
     async def test_a_request_that_is_refused_for_good_says_whom_to_ask(self) -> None:
         async with self.connected() as bench:
             bench.server.faults.add(method="POST", path=self.run_path, status=400, message="Unknown parameter: 'x'.")

@@ -166,6 +166,16 @@ async def test_a_cancel_leaves_no_call_unanswered_and_keeps_what_was_shown() -> 
         await bench.run(ask(thread, message(2, "weather?"), run="run-2", functions=(WEATHER,)))
 
 
+async def test_a_call_that_an_earlier_run_left_is_answered_before_the_next() -> None:
+    async with local(brain=ScriptedBrain(forecaster)) as bench:
+        thread = await bench.thread()
+        await bench.run(ask(thread, message(1, "weather?"), functions=(WEATHER,)))
+        await bench.run(ask(thread, message(2, "weather now?"), run="run-2", functions=(WEATHER,)))
+        items = sent(bench)[-1]["input"]
+    calls = [item["call_id"] for item in items if item.get("type") == "function_call"]
+    assert calls == [item["call_id"] for item in items if item.get("type") == "function_call_output"]
+
+
 @pytest.mark.parametrize("streaming", ["ignored", "refused"])
 async def test_a_server_that_does_not_stream(streaming: Any) -> None:
     async with local(streaming=streaming) as bench:

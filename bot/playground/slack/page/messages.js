@@ -103,7 +103,9 @@ function drawBody(message) {
 function drawTask(task) {
   const sign = make("span", { className: "sign", textContent: TASK_SIGNS[task.status] || "…" });
   const card = make("div", { className: `task ${task.status || ""}` }, sign, make("b", { textContent: task.title || "" }));
-  if (task.details) card.append(make("small", { textContent: task.details }));
+  for (const line of [task.details, task.output]) {
+    if (line) card.append(make("small", { textContent: line }));
+  }
   return card;
 }
 
