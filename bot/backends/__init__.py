@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import openai
 
-from bot.backends.agents import AgentsBackend
-from bot.backends.assistants import AssistantsBackend
-from bot.backends.local import Histories, LocalBackend
-from bot.backends.responses import ResponsesBackend
+from bot.backends.agents.backend import AgentsBackend
+from bot.backends.assistants.backend import AssistantsBackend
+from bot.backends.local.backend import Histories, LocalBackend
+from bot.backends.responses.backend import ResponsesBackend
 from bot.engine.ports import Ability, Backend
 from bot.errors import SettingsError
 

@@ -15,7 +15,7 @@ import structlog
 from openai.types import ModerationImageURLInputParam
 
 from bot.backends.limits import IMAGE_TYPES
-from bot.backends.local_messages import data_url
+from bot.backends.local.messages import data_url
 from bot.backends.retries import Patience, patiently
 from bot.engine.ports import (
     CallsWanted,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bot.backends.agents import AgentsBackend
+from bot.backends.agents.backend import AgentsBackend
 from bot.engine.ports import (
     Attachment,
     CallsWanted,

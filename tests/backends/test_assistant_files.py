@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bot.backends.assistants import AssistantsBackend
+from bot.backends.assistants.backend import AssistantsBackend
 from bot.engine.ports import Attachment, Message
 from bot.errors import BackendError, BackendRefused, BackendUnsupported, RunBroken
 from bot.playground.openai import Question, ScriptedBrain

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bot.backends.assistants import AssistantsBackend
+from bot.backends.assistants.backend import AssistantsBackend
 from bot.engine.ports import CallsWanted, RunEvent, RunRequest, RunStarted, RunStatus, TextDone, ToolOutput, ToolSpec
 from bot.errors import BackendError, BackendUnreachable, RunBroken
 from bot.playground.openai import FunctionCall, Piece, Question, ScriptedBrain

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bot.backends.assistants import AssistantsBackend
+from bot.backends.assistants.backend import AssistantsBackend
 from bot.backends.downloads import safe_name, saved
 from bot.engine.ports import (
     FileMade,

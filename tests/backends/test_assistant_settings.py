@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bot.backends.assistants import AssistantsBackend
+from bot.backends.assistants.backend import AssistantsBackend
 from bot.backends.retries import Patience
 from bot.engine.ports import (
     Ability,

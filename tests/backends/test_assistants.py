@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bot.backends.assistants import AssistantsBackend
+from bot.backends.assistants.backend import AssistantsBackend
 from bot.backends.retries import Patience
 from bot.engine.ports import RunStatus, TextDelta
 from bot.errors import BackendError, BackendUnsupported, RunBroken, ThreadGone, ThreadLocked

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from bot.backends.assistants import AssistantsBackend
-from bot.backends.responses import ResponsesBackend
+from bot.backends.assistants.backend import AssistantsBackend
+from bot.backends.responses.backend import ResponsesBackend
 from bot.backends.retries import Patience
 from bot.engine.ports import RunEvent, RunStarted, RunStatus, TextDelta, TextDone
 from bot.errors import BackendError, BackendRefused, BackendUnreachable

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from bot.backends.assistants import AssistantsBackend
-from bot.backends.responses import ResponsesBackend
+from bot.backends.assistants.backend import AssistantsBackend
+from bot.backends.responses.backend import ResponsesBackend
 from bot.engine.ports import CallsWanted, RunEvent, RunStarted, RunStatus, Task
 from tests.backends.bench import PATIENCE, ended, message, request, started, text_of
 from tests.backends.handmade import EMPTY_LIST, Handler, answering, event, serving, streaming, thread_event

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.backends.exchanges import Exchange, trimmed
-from bot.backends.local import LocalBackend
+from bot.backends.local.backend import LocalBackend
+from bot.backends.local.exchanges import Exchange, trimmed
 from bot.backends.retries import Patience
 from bot.engine.ports import (
     Attachment,

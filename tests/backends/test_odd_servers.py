@@ -9,11 +9,11 @@ import pytest
 from aiohttp import web
 
 from bot import backends
-from bot.backends.assistants import AssistantsBackend
+from bot.backends.assistants.backend import AssistantsBackend
 from bot.backends.checks import check_models
 from bot.backends.failures import raised_in_run
-from bot.backends.local import LocalBackend
-from bot.backends.responses import ResponsesBackend
+from bot.backends.local.backend import LocalBackend
+from bot.backends.responses.backend import ResponsesBackend
 from bot.backends.transcript import Transcript
 from bot.engine.ports import HistoryItem
 from bot.errors import BackendRefused, ContextOverflow, RunBroken, SettingsError

@@ -8,8 +8,8 @@ from typing import Any
 import openai
 import pytest
 
-from bot.backends.assistants import AssistantsBackend
-from bot.backends.responses import ResponsesBackend
+from bot.backends.assistants.backend import AssistantsBackend
+from bot.backends.responses.backend import ResponsesBackend
 from bot.engine.ports import RunStarted, RunStatus, TextDelta
 from bot.errors import BackendUnreachable, BackendUnsupported, ContextOverflow
 from bot.playground.openai import FunctionCall, ScriptedBrain

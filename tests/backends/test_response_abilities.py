@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bot.backends.responses import ResponsesBackend
+from bot.backends.responses.backend import ResponsesBackend
 from bot.engine.ports import (
     Attachment,
     CallsWanted,

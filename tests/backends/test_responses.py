@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bot.backends.responses import ResponsesBackend
+from bot.backends.responses.backend import ResponsesBackend
 from bot.engine.ports import RunEvent, RunStarted, RunStatus, TextDelta
 from bot.errors import BackendUnsupported, ContextOverflow, RunBroken, ThreadGone
 from bot.playground.openai import ScriptedBrain

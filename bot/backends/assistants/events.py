@@ -9,10 +9,10 @@ from openai.types import beta
 from openai.types.beta import threads
 from openai.types.beta.threads import runs
 
-from bot.backends.citations import Citations, GrowingText
+from bot.backends.assistants.citations import Citations, GrowingText
+from bot.backends.assistants.made_files import FileNames, RunFiles
+from bot.backends.assistants.steps import StepTasks, images_of
 from bot.backends.failures import cut_off, raised_in_run
-from bot.backends.run_files import FileNames, RunFiles
-from bot.backends.run_steps import StepTasks, images_of
 from bot.backends.transcript import Transcript
 from bot.backends.usage import counted, detailed
 from bot.engine.ports import RunEnded, RunEvent, RunStarted, RunStatus, Source, Sources, TextDelta, TextDone

@@ -10,15 +10,15 @@ from openai.types import responses as types
 from openai.types.conversations import Message as ConversationMessage
 
 from bot.backends.checks import check_models, unreachable
-from bot.backends.conversations import Conversations, has_unanswered
 from bot.backends.failures import check_lengths, lacks_model, once_answering, translated
 from bot.backends.limits import RESPONSES_MESSAGE
 from bot.backends.moderation import Moderation
-from bot.backends.response_events import output_of
-from bot.backends.response_files import ResponseFiles, crowded_out, file_problem
-from bot.backends.response_items import wanted_calls
-from bot.backends.response_parameters import Asked, output_item
-from bot.backends.response_runs import ResponseRuns
+from bot.backends.responses.conversations import Conversations, has_unanswered
+from bot.backends.responses.events import output_of
+from bot.backends.responses.files import ResponseFiles, crowded_out, file_problem
+from bot.backends.responses.items import wanted_calls
+from bot.backends.responses.parameters import Asked, output_item
+from bot.backends.responses.runs import ResponseRuns
 from bot.backends.retries import LOCK_PATIENCE, Patience
 from bot.backends.transcription import transcribed
 from bot.backends.vector_stores import VectorStores

@@ -15,7 +15,7 @@ import structlog
 from openai.types.beta import AgentSession, AgentSessionEvent
 from openai.types.beta.agents.sessions import Turn
 
-from bot.backends.agent_parameters import (
+from bot.backends.agents.parameters import (
     agent_of,
     content_of,
     digest,

@@ -8,8 +8,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from bot.backends.local_messages import input_of
-from bot.backends.response_parameters import format_of
+from bot.backends.local.messages import input_of
+from bot.backends.responses.parameters import format_of
 from bot.engine.ports import Assistant, HostedMcp, Message, RunRequest, ToolOutput, ToolSpec
 
 _MESSAGE = "agent.session.input.message"

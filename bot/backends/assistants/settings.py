@@ -5,8 +5,8 @@ https://platform.openai.com/docs/api-reference/runs/createRun
 
 from typing import Any
 
+from bot.backends.assistants.functions import HOSTED, run_tools
 from bot.backends.limits import THREAD_MESSAGES
-from bot.backends.run_functions import HOSTED, run_tools
 from bot.engine.ports import Assistant, RunRequest
 
 

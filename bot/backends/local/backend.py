@@ -18,11 +18,11 @@ import structlog
 from openai.types import responses as types
 
 from bot.backends.checks import check_models, unreachable
-from bot.backends.exchanges import Exchange, answer, calls_of, ends_with, exchanges_of, is_open, said_in, trimmed
 from bot.backends.failures import check_lengths, lacks_model, needs_other_model, once_answering, translated
 from bot.backends.limits import CHARACTERS_PER_TOKEN
-from bot.backends.local_messages import file_problem, input_of
-from bot.backends.response_events import (
+from bot.backends.local.exchanges import Exchange, answer, calls_of, ends_with, exchanges_of, is_open, said_in, trimmed
+from bot.backends.local.messages import file_problem, input_of
+from bot.backends.responses.events import (
     ResponseProgress,
     answer_of,
     ended_event,

@@ -12,14 +12,14 @@ from typing import Any
 import openai
 import structlog
 
-from bot.backends.agent_events import ENDED, TurnProgress, calls_of, ended_event, failure_of, id_of
-from bot.backends.agent_parameters import decision_event, digest, identity_of, output_event, said_event
-from bot.backends.agent_sessions import Histories, Sessions, Stream, says
+from bot.backends.agents.events import ENDED, TurnProgress, calls_of, ended_event, failure_of, id_of
+from bot.backends.agents.parameters import decision_event, digest, identity_of, output_event, said_event
+from bot.backends.agents.sessions import Histories, Sessions, Stream, says
 from bot.backends.checks import check_models, unreachable
 from bot.backends.downloads import saved
 from bot.backends.failures import check_lengths, lacks_model, once_answering, translated
 from bot.backends.limits import AGENTS_MESSAGE, PAGE
-from bot.backends.local_messages import file_problem
+from bot.backends.local.messages import file_problem
 from bot.backends.moderation import Moderation
 from bot.backends.retries import LOCK_PATIENCE, Patience
 from bot.backends.streaming import BREAKS, stream_timeout

@@ -16,7 +16,7 @@ import structlog
 
 from bot.backends.downloads import safe_name, saved
 from bot.backends.limits import IMAGE_BYTES, IMAGE_TYPES, INPUT_FILE_BYTES, PAGE, RESPONSES_MESSAGE, UPLOAD_BYTES
-from bot.backends.response_items import ContainerFile
+from bot.backends.responses.items import ContainerFile
 from bot.backends.retries import Patience
 from bot.backends.uploads import uploaded
 from bot.engine.ports import Assistant, Attachment, FileMade, Message

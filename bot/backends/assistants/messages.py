@@ -11,10 +11,10 @@ from typing import Any, Literal
 import openai
 from openai.types.beta import threads
 
+from bot.backends.assistants.lock import ThreadLock
+from bot.backends.assistants.message_files import Part, parts_of
 from bot.backends.limits import ASSISTANTS_FIRST_MESSAGES, ASSISTANTS_MESSAGE, PAGE
-from bot.backends.message_files import Part, parts_of
 from bot.backends.retries import Patience, patiently
-from bot.backends.thread_lock import ThreadLock
 from bot.backends.uploads import uploaded
 from bot.engine.ports import Attachment, Message, ThreadKey
 from bot.errors import RunBroken

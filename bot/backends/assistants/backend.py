@@ -11,16 +11,16 @@ from itertools import pairwise
 import openai
 import structlog
 
-from bot.backends.assistant_runs import AssistantRuns, Stream, models_of
+from bot.backends.assistants.definitions import Definitions
+from bot.backends.assistants.lock import ThreadLock
+from bot.backends.assistants.message_files import use_of
+from bot.backends.assistants.messages import ThreadMessages
+from bot.backends.assistants.runs import AssistantRuns, Stream, models_of
 from bot.backends.checks import check_models, unreachable
-from bot.backends.definitions import Definitions
 from bot.backends.failures import check_lengths, needs_other_model, once_answering, translated
 from bot.backends.limits import ASSISTANTS_MESSAGE
-from bot.backends.message_files import use_of
 from bot.backends.moderation import Moderation
 from bot.backends.retries import LOCK_PATIENCE, Patience
-from bot.backends.thread_lock import ThreadLock
-from bot.backends.thread_messages import ThreadMessages
 from bot.backends.transcription import transcribed
 from bot.backends.vector_stores import READING, VectorStores
 from bot.engine.ports import (

@@ -14,9 +14,9 @@ import openai
 import structlog
 from openai.types import responses as types
 
-from bot.backends.conversations import Conversations, answer_to, has_unanswered
 from bot.backends.failures import needs_other_model, raised_in_run
-from bot.backends.response_events import (
+from bot.backends.responses.conversations import Conversations, answer_to, has_unanswered
+from bot.backends.responses.events import (
     ResponseProgress,
     answer_of,
     ended_event,
@@ -27,9 +27,9 @@ from bot.backends.response_events import (
     read_stream,
     usage_of,
 )
-from bot.backends.response_files import ResponseFiles, picture
-from bot.backends.response_items import wanted_calls
-from bot.backends.response_parameters import Asked, parameters_of
+from bot.backends.responses.files import ResponseFiles, picture
+from bot.backends.responses.items import wanted_calls
+from bot.backends.responses.parameters import Asked, parameters_of
 from bot.backends.retries import Patience, patiently
 from bot.backends.streaming import BREAKS, StreamedCall, stream_timeout
 from bot.backends.transcript import joined

@@ -9,7 +9,7 @@ from typing import Any
 from openai.types import responses as types
 
 from bot.backends.failures import cut_off, raised_in_run, run_needs_other_model
-from bot.backends.response_items import ContainerFile, begun_task, cited_files, ended_task, sources_of
+from bot.backends.responses.items import ContainerFile, begun_task, cited_files, ended_task, sources_of
 from bot.backends.transcript import Transcript
 from bot.backends.usage import counted, detailed
 from bot.engine.ports import RunEnded, RunEvent, RunStarted, RunStatus, Source, Sources, TextDelta, TextDone

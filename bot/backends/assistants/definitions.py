@@ -11,9 +11,9 @@ from typing import Any
 import openai
 from openai.types import beta
 
+from bot.backends.assistants.functions import hosted_tools
 from bot.backends.limits import ASSISTANT_DESCRIPTION, ASSISTANT_NAME, PAGE
 from bot.backends.retries import Patience, patiently
-from bot.backends.run_functions import hosted_tools
 from bot.backends.vector_stores import VectorStores
 from bot.engine.ports import Assistant
 

@@ -16,17 +16,17 @@ from openai.types import beta
 from openai.types.beta import threads
 from openai.types.beta.threads import runs
 
+from bot.backends.assistants.events import RunProgress, ended_event, read_stream
+from bot.backends.assistants.functions import all_answered, calls_wanted, hosted_tools, waits_for
+from bot.backends.assistants.lock import ThreadLock
+from bot.backends.assistants.made_files import FileNames, RunFiles
+from bot.backends.assistants.messages import ThreadMessages
+from bot.backends.assistants.settings import run_settings
+from bot.backends.assistants.steps import before_outputs, left_waiting, messages_of
 from bot.backends.failures import run_needs_other_model
 from bot.backends.limits import PAGE
 from bot.backends.retries import Patience, patiently, poll_after
-from bot.backends.run_events import RunProgress, ended_event, read_stream
-from bot.backends.run_files import FileNames, RunFiles
-from bot.backends.run_functions import all_answered, calls_wanted, hosted_tools, waits_for
-from bot.backends.run_settings import run_settings
-from bot.backends.run_steps import before_outputs, left_waiting, messages_of
 from bot.backends.streaming import BREAKS, StreamedCall, stream_timeout
-from bot.backends.thread_lock import ThreadLock
-from bot.backends.thread_messages import ThreadMessages
 from bot.engine.ports import Assistant, CallsWanted, RunEnded, RunEvent, RunRequest, RunStarted
 from bot.errors import RunBroken
 

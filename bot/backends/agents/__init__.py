@@ -1,0 +1,1 @@
+"""OpenAI's Agents API, a beta: sessions and turns."""

@@ -1,0 +1,1 @@
+"""Servers that speak the Assistants protocol: assistants, threads, messages, runs."""

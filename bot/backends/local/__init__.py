@@ -1,0 +1,1 @@
+"""Servers that keep nothing: Responses, with the history that Bobbin keeps."""

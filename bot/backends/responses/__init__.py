@@ -1,0 +1,1 @@
+"""OpenAI today: Responses and Conversations."""
