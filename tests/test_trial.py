@@ -297,3 +297,20 @@ async def test_a_run_that_fails_says_why(tmp_path: Path, backend: str) -> None:
     assert code == 2
     assert err.startswith("bobbin: ")
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("backend", ["responses"])
+async def test_what_nobody_could_reach_and_what_the_server_said_is_told(tmp_path: Path, backend: str) -> None:
+    async with place(tmp_path, backend, ScriptedBrain(lambda _: "It is so.")) as (there, server):
+        servers = {"mcpServers": {"gone": {"command": "there-is-no-such-program"}, "other": {"command": "nor-this"}}}
+        (tmp_path / "mcp.json").write_text(json.dumps(servers))
+        there.settings["BOBBIN_MCP"] = "mcp.json"
+        there.assistant("mcp_servers: [gone]\n")
+        code, out, err = await there.tried("a", "why \udcff?")
+        assert (code, out) == (0, "It is so.\n")
+        assert "· MCP server gone: " in err
+        assert "other" not in err
+        server.faults.add(method="POST", path="/responses", status=400, message="Unknown parameter: 'x'.")
+        code, _, err = await there.tried("a", "why?")
+    assert code == 2
+    assert "Unknown parameter: 'x'." in err
