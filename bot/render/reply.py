@@ -184,7 +184,7 @@ class SlackReply:
         self._text = harmless(text + listed(sources))
         self._end_tasks(ending)
         if ending == Answered:
-            await self._attach_snippets()
+            await self._attach_snippets(text)
         self._ending = ending
         self._changed.set()
         try:
@@ -199,13 +199,14 @@ class SlackReply:
             _log.info("apology-undeliverable", channel=self._target.thread.channel, code=error.code)
         await self._status.clear()
 
-    async def _attach_snippets(self) -> None:
-        """Long code and wide tables are files too, below the answer."""
-        for snippet in snippets(self._text):
+    async def _attach_snippets(self, text: str) -> None:
+        """Long code and wide tables are files too, below the answer: as the model wrote them, since a file pings
+        nobody."""
+        for snippet in snippets(text):
             if self._folder is None:
                 self._folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="bobbin-")
             path = Path(self._folder) / snippet.name
-            await asyncio.to_thread(path.write_text, snippet.content, "utf-8")
+            await asyncio.to_thread(path.write_text, snippet.content, "utf-8", "replace")
             self.attach(FileMade(snippet.name, path))
 
     def abandon(self) -> None:

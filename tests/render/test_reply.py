@@ -385,6 +385,17 @@ async def test_long_code_and_wide_tables_are_files_too() -> None:
     assert files == ["code-1.py", "table-1.csv"]
 
 
+async def test_a_snippet_is_what_the_model_wrote() -> None:
+    code = "<!DOCTYPE html>\n" + "<p>x</p>\n" * 100
+    async with desk() as slack:
+        reply = slack.open()
+        await reply.finish(f"```html\n{code}```\n", Answered)
+        reply.abandon()
+        [file] = [file for message in slack.said for file in message.get("files", [])]
+        assert file["size"] == len(code)
+        assert not slack.slack.pings
+
+
 async def test_a_run_that_is_taken_up_posts_its_files_once(tmp_path: Path) -> None:
     (tmp_path / "chart").write_bytes(b"png")
     async with desk() as slack:
