@@ -16,7 +16,7 @@ playground: setup
 	@.venv/bin/bobbin playground $(if $(filter command line,$(origin PORT)),--port $(PORT))
 
 test: lint types
-	.venv/bin/pytest -n auto
+	.venv/bin/pytest -n auto --dist worksteal
 
 lint: setup
 	.venv/bin/ruff check
