@@ -25,7 +25,7 @@ lint: setup
 types: setup
 	.venv/bin/mypy
 
-# Three hundred kills of a real Bobbin, fifty answers at once under Slack's limits, and a hundred interleavings of all that
+# Four hundred kills of a real Bobbin, fifty answers at once under Slack's limits, and a hundred interleavings of all that
 # can happen, for each backend: many minutes. Short forms of the first and the last are part of `make test`.
 chaos: setup
 	@PYTHONPATH=. .venv/bin/python bench/chaos.py

@@ -1,4 +1,4 @@
-"""The full crash suite: 300 kills over three backends, and a table.
+"""The full crash suite: 400 kills over four backends, and a table.
 
 make chaos
 """
@@ -15,7 +15,7 @@ _KILLS, _SEED = 100, 7
 
 async def main() -> int:
     tallies: dict[str, Tally] = {}
-    for backend in ("assistants", "responses", "local"):
+    for backend in ("assistants", "responses", "local", "agents"):
         with tempfile.TemporaryDirectory() as folder:
 
             def told(tally: Tally, backend: str = backend) -> None:

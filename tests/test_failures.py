@@ -6,9 +6,13 @@ from typing import Any
 import pytest
 
 from bot.playground.openai import LocalOpenAI
-from tests.conftest import House, bot_messages
+from tests.conftest import RUN_PATHS, House, bot_messages
 
-_RUN = {"assistants": "/threads/{t}/runs", "responses": "/responses", "local": "/responses"}
+#: How an answer that is longer than it may be ends, where the reason is not called `max_output_tokens`.
+_TOO_LONG: dict[str, dict[str, Any]] = {
+    "agents": {"run_status": "failed", "last_error": {"code": "max_output_tokens", "message": "x"}},
+    "assistants": {"run_status": "incomplete", "incomplete_reason": "max_completion_tokens"},
+}
 
 
 def general(house: House) -> str:
@@ -18,7 +22,7 @@ def general(house: House) -> str:
 async def sentence_after(house: House, **fault: Any) -> str:
     """What a person reads when starting a run goes wrong in this way."""
     house.brain(lambda _: "Fine.")
-    house.openai.faults.add(method="POST", path=_RUN[house.settings["bobbin_backend"]], **fault)
+    house.openai.faults.add(method="POST", path=RUN_PATHS[house.settings["bobbin_backend"]], **fault)
     async with house.bobbin():
         ts = await house.ask("hello")
         answers = await house.answers(ts)
@@ -45,9 +49,8 @@ async def test_a_busy_server_is_tried_again(house: House) -> None:
 async def test_a_run_whose_start_got_lost_on_the_way_is_not_made_twice(house: House) -> None:
     said = await sentence_after(house, cut=True, when="after")
     backend = house.settings["bobbin_backend"]
-    made = [
-        r for r in house.openai.requests if r.method == "POST" and r.path.endswith(_RUN[backend].rpartition("/")[2])
-    ]
+    end = RUN_PATHS[backend].rpartition("/")[2]
+    made = [each for each in house.openai.requests if each.method == "POST" and each.path.endswith(end)]
     assert len(made) == 1
     if backend == "assistants":
         assert said == "Fine."
@@ -56,7 +59,7 @@ async def test_a_run_whose_start_got_lost_on_the_way_is_not_made_twice(house: Ho
 async def test_a_stream_that_breaks_is_looked_up(house: House) -> None:
     """The server had made the whole answer; the break must not lose it."""
     house.brain(lambda _: "One two three four five six.")
-    path = _RUN[house.settings["bobbin_backend"]]
+    path = RUN_PATHS[house.settings["bobbin_backend"]]
     house.openai.faults.add(method="POST", path=path, no_terminal=True)
     async with house.bobbin():
         ts = await house.ask("hello")
@@ -81,10 +84,10 @@ async def test_a_run_that_somebody_cancels_on_the_server_is_said(house: House) -
 
 
 async def ending_is_said(house: House, fault: dict[str, Any], part: str) -> None:
-    if house.settings["bobbin_backend"] != "assistants" and fault["run_status"] == "incomplete":
-        fault = {**fault, "incomplete_reason": "max_output_tokens"}
+    if fault["run_status"] == "incomplete":
+        fault = _TOO_LONG.get(house.settings["bobbin_backend"], fault | {"incomplete_reason": "max_output_tokens"})
     house.brain(lambda _: "What there is.")
-    house.openai.faults.add(method="POST", path=_RUN[house.settings["bobbin_backend"]], **fault)
+    house.openai.faults.add(method="POST", path=RUN_PATHS[house.settings["bobbin_backend"]], **fault)
     async with house.bobbin():
         ts = await house.ask("hello")
         text, said = await house.answers(ts, 2)
@@ -129,7 +132,7 @@ async def test_a_backend_thread_that_is_gone_is_filled_again_from_slack(house: H
 
 async def test_retry_runs_again_what_failed_once(house: House) -> None:
     house.brain(lambda _: "Fine.")
-    path = _RUN[house.settings["bobbin_backend"]]
+    path = RUN_PATHS[house.settings["bobbin_backend"]]
     house.openai.faults.add(method="POST", path=path, status=429, code="insufficient_quota")
     async with house.bobbin():
         ts = await house.ask("hello")

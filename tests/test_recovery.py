@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bot.playground.slack import LocalSlack
-from tests.conftest import House, bot_messages, text_of
+from tests.conftest import RUN_PATHS, House, bot_messages, text_of
 
 _COUNT = "One two three four five six."
 
@@ -141,10 +141,7 @@ async def test_what_is_only_to_be_read_carries_no_hourglass_and_is_forgotten_by_
 
 async def test_retry_keeps_the_line_that_says_who_pressed_it(house: House) -> None:
     house.brain(lambda _: "Fine.")
-    path = {"assistants": "/threads/{t}/runs", "responses": "/responses", "local": "/responses"}[
-        house.settings["bobbin_backend"]
-    ]
-    house.openai.faults.add(method="POST", path=path, status=400, code="x")
+    house.openai.faults.add(method="POST", path=RUN_PATHS[house.settings["bobbin_backend"]], status=400, code="x")
     async with house.bobbin():
         ts = await house.ask("hello")
         await house.answers(ts)

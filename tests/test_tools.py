@@ -11,10 +11,7 @@ import pytest
 from bot.playground.openai import CodeInterpreterCall, FileLink, FunctionCall, MadeFile, McpCall, Piece, Question
 from bot.playground.slack import LocalSlack
 from tests import tools_of_ours
-from tests.conftest import House, bot_messages, text_of
-
-#: Everything here works through every backend.
-_BACKENDS = ["agents", "assistants", "local", "responses"]
+from tests.conftest import BACKENDS, House, bot_messages, text_of
 
 _FILE = """---
 name: Handy
@@ -85,7 +82,7 @@ async def question_of(house: House, thread: str) -> dict[str, Any]:
     return asked(house.slack)[0]
 
 
-@pytest.mark.parametrize("backend", _BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS)
 class TestCalls:
     async def test_a_tool_is_called_shown_and_answered_from(self, tools: House) -> None:
         tools.brain(calling("weather", town="Graz"))
@@ -151,7 +148,7 @@ class TestCalls:
         assert used.input_tokens > 0
 
 
-@pytest.mark.parametrize("backend", _BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS)
 class TestApprovals:
     async def test_nothing_is_done_before_the_asker_approves(self, tools: House) -> None:
         tools.brain(calling("delete_all", what="drafts"))
@@ -257,7 +254,7 @@ class TestFiles:
         assert not was_given(tools.stage.asked[-1], "PK")
         assert "report.pdf: " in "\n".join(map(text_of, messages))
 
-    @pytest.mark.parametrize("backend", _BACKENDS)
+    @pytest.mark.parametrize("backend", BACKENDS)
     async def test_a_file_that_was_in_the_thread_before_is_read_too(self, tools: House) -> None:
         tools.brain(lambda _: "I see.")
         async with tools.bobbin():

@@ -29,6 +29,7 @@ from bot.playground.openai import (
 from bot.settings import load_settings
 from bot.terminal import Terminal
 from bot.trial import attempt
+from tests.conftest import BACKENDS
 
 _PIPE = asyncio.subprocess.PIPE
 
@@ -100,6 +101,12 @@ def calling(name: str, **arguments: Any) -> ScriptedBrain:
     return ScriptedBrain(answer)
 
 
+@pytest.fixture(params=["assistants", "responses", "local"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """A process for each test takes its time: `agents` has only the test in which it differs."""
+    return str(request.param)
+
+
 async def test_text_is_written_as_it_comes(tmp_path: Path, backend: str) -> None:
     gate = asyncio.Event()
     brain = ScriptedBrain({"why": "Because it is so."}, gate=gate)
@@ -110,6 +117,7 @@ async def test_text_is_written_as_it_comes(tmp_path: Path, backend: str) -> None
     assert (process.returncode, out, err) == (0, b" it is so.\n", b"")
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 async def test_tools_are_called_until_the_answer_is_there(tmp_path: Path, backend: str) -> None:
     async with place(tmp_path, backend, calling("weather", town="Rome")) as (there, _):
         there.assistant("tools: [weather]\n")

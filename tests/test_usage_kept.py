@@ -28,6 +28,8 @@ async def kept(house: House) -> Sequence[Usage]:
 def counted(house: House) -> tuple[int, int]:
     """Input and output tokens, as the server counted them."""
     made = [each.usage or {} for each in house.openai.responses.values()]
+    turns = [turn for session in house.openai.agent_sessions for turn in house.openai.agent_turns(session)]
+    made += [turn["usage"] or {} for turn in turns]
     runs = [each.usage or {} for each in house.openai.runs.values()]
     told = [(each.get("input_tokens", 0), each.get("output_tokens", 0)) for each in made]
     told += [(each.get("prompt_tokens", 0), each.get("completion_tokens", 0)) for each in runs]
@@ -76,8 +78,7 @@ async def test_an_answer_that_is_kept_back_is_counted(house: House, tmp_path: Pa
         ts = await house.ask("count")
         await until(house, ts, "safety check")
     [usage] = await kept(house)
-    if house.settings["bobbin_backend"] != "agents":
-        assert summed([usage]) == counted(house)
+    assert summed([usage]) == counted(house)
 
 
 @pytest.mark.parametrize("backend", ["responses", "local"])

@@ -161,8 +161,9 @@ class Kills:
         end = f"question {number}"
         threads = [m.text for thread in self._openai.threads for m in self._openai.messages(thread)]
         items = [str(item) for each in self._openai.conversations for item in self._openai.items(each)]
+        told = [str(item) for each in self._openai.agent_sessions for item in self._openai.agent_items(each)]
         kept = self._histories()
-        return sum(text.endswith(end) for text in threads) + sum(f"{end}'" in item for item in [*items, *kept])
+        return sum(text.endswith(end) for text in threads) + sum(f"{end}'" in item for item in [*items, *told, *kept])
 
     def _histories(self) -> list[str]:
         """The items that Bobbin keeps itself, where the backend keeps none."""
