@@ -3,6 +3,7 @@
 import pytest
 
 from bot.log import redacting
+from tests.conftest import House
 
 
 @pytest.mark.parametrize(
@@ -26,3 +27,16 @@ def test_secrets_are_taken_out(line: str, shown: str) -> None:
         "cause": shown,
         "number": 3,
     }
+
+
+@pytest.mark.parametrize("backend", ["responses"])
+async def test_a_servers_words_stay_out_of_the_log(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    words = "Invalid value: 'the secret plan'"
+    house.openai.faults.add(method="POST", path="/responses", status=400, code="a code of words", message=words)
+    async with house.bobbin():
+        await house.answers(await house.ask("the secret plan"))
+    logged = [line for line in capsys.readouterr().out.splitlines() if "[debug" not in line]
+    failed = [line for line in logged if "run-failed" in line]
+    assert "status_code=400" in failed[0]
+    assert "BadRequestError" in failed[0]
+    assert not any("secret plan" in line or "a code of words" in line for line in logged)

@@ -1,6 +1,7 @@
 """Runs: from the posts that ask to the reply that answers, and every way in which that can end."""
 
 import asyncio
+import re
 import shutil
 import tempfile
 import time
@@ -39,8 +40,8 @@ _CANCEL_PATIENCE = 10.0
 _CRASHED = "Something went wrong inside Bobbin; its log has the details."
 #: How often a run is taken up, at most. A process that is killed again and again counts too.
 _MOST_ATTEMPTS = 25
-#: Characters of what a server says beside its words, in the log.
-_FACT = 80
+#: A name or a number, such as 429 or messages[0].content, and not a sentence.
+_FACT = re.compile(r"[\w.\[\]/:-]{1,80}")
 #: How a run ends that its backend still works on.
 _BROKEN_OFF = frozenset({RunStatus.CANCELLED, RunStatus.EXPIRED})
 
@@ -292,7 +293,7 @@ class Runs:
 def _facts(cause: BaseException | None) -> dict[str, str]:
     """What a log may say of an error's cause. Its words stay out: servers quote what people wrote, and keys."""
     named = {name: getattr(cause, name, None) for name in ("status_code", "code", "param", "request_id")}
-    facts = {name: str(value)[:_FACT] for name, value in named.items() if value is not None}
+    facts = {name: str(value) for name, value in named.items() if _FACT.fullmatch(str(value or ""))}
     return {"cause": type(cause).__name__, **facts} if cause else {}
 
 
