@@ -66,6 +66,10 @@ async def attempt(settings: Settings, key: str, question: str, terminal: Termina
         for server in await toolbox.check(assistant.mcp_servers):
             if server.problem:
                 terminal.note(f"{server.name}: {server.problem}")
+        # Asked first, because a run would wait a minute for a server that is not there, and not say where that is.
+        server, *_ = await backend.check([])
+        if server.problem:
+            raise BobbinError(f"{server.name}: {server.problem}")
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bobbin-")))
         deadline = asyncio.timeout(settings.bobbin_run_timeout)
         try:

@@ -293,6 +293,9 @@ async def test_errors_are_their_sentence(tmp_path: Path, backend: str) -> None:
     assert err.startswith("bobbin: There is no assistant `b`.")
     code, out, err = await there.tried("a", " ")
     assert (code, out, err) == (2, "", "bobbin: The question is empty.\n")
+    code, out, err = await there.tried("a", "why")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"bobbin: backend {backend}: http://127.0.0.1:9/v1/ cannot be reached")
     there.settings |= {"OPENAI_API_KEY": "", "OPENAI_BASE_URL": ""}
     code, out, err = await there.tried("a", "why")
     assert (code, out) == (2, "")
