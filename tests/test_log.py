@@ -1,8 +1,10 @@
 """No secret gets into a log line, whatever it looks like."""
 
+import json
+
 import pytest
 
-from bot.log import redacting
+from bot.log import configure, redacting
 from tests.conftest import House
 
 
@@ -33,10 +35,12 @@ def test_secrets_are_taken_out(line: str, shown: str) -> None:
 async def test_a_servers_words_stay_out_of_the_log(house: House, capsys: pytest.CaptureFixture[str]) -> None:
     words = "Invalid value: 'the secret plan'"
     house.openai.faults.add(method="POST", path="/responses", status=400, code="a code of words", message=words)
+    configure("json", "INFO")
     async with house.bobbin():
         await house.answers(await house.ask("the secret plan"))
-    logged = [line for line in capsys.readouterr().out.splitlines() if "[debug" not in line]
-    failed = [line for line in logged if "run-failed" in line]
-    assert "status_code=400" in failed[0]
-    assert "BadRequestError" in failed[0]
-    assert not any("secret plan" in line or "a code of words" in line for line in logged)
+    log = capsys.readouterr().err
+    failed = next(line for line in map(json.loads, log.splitlines()) if line["event"] == "run-failed")
+    assert failed["status_code"] == "400"
+    assert failed["cause"] == "BadRequestError"
+    assert "secret plan" not in log
+    assert "a code of words" not in log
