@@ -102,7 +102,7 @@ class House:
         mention = "" if channel == "dm" else f"<@{self.slack.bot_user_id}> "
         return await self.slack.post(person, place, mention + text, thread_ts=thread)
 
-    async def answers(self, thread: str, count: int = 1, *, channel: str = "general", timeout: float = 15) -> list[str]:
+    async def answers(self, thread: str, count: int = 1, *, channel: str = "general", timeout: float = 30) -> list[str]:
         """Wait until the bot's messages in a thread are `count` and none is still streaming; their texts."""
         place = channel if channel.startswith("D") else self.slack.channels[channel].id
 

@@ -19,7 +19,7 @@ def said(house: House, thread: str) -> list[str]:
     return [text_of(message) for message in bot_messages(house.slack, general(house), thread)]
 
 
-async def until(house: House, thread: str, words: str, timeout: float = 15) -> None:
+async def until(house: House, thread: str, words: str, timeout: float = 30) -> None:
     """Until Bobbin says this in a thread, and no stream is open there."""
 
     def done(slack: LocalSlack) -> bool:

@@ -61,7 +61,7 @@ def calling(name: str, **arguments: Any) -> Any:
     return answer
 
 
-async def until(house: House, thread: str, words: str, timeout: float = 15) -> list[dict[str, Any]]:
+async def until(house: House, thread: str, words: str, timeout: float = 30) -> list[dict[str, Any]]:
     """Until Bobbin says this in a thread and streams nothing there; its messages."""
 
     def done(slack: LocalSlack) -> bool:

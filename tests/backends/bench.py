@@ -125,7 +125,7 @@ async def connected(
     key: str = "sk-local",
     patience: Patience = PATIENCE,
     lock_patience: Patience = PATIENCE,
-    timeout: float = 10.0,
+    timeout: float = 30.0,
     silence: float = 10.0,
     poll: float = 0.001,
     background: bool = False,

@@ -283,7 +283,7 @@ class LocalOpenAI:
     async def wait_for(
         self,
         predicate: Callable[[LocalOpenAI], object],
-        timeout: float = 10.0,  # noqa: ASYNC109 -- the message needs to know it
+        timeout: float = 30.0,  # noqa: ASYNC109 -- the message needs to know it
     ) -> None:
         """Returns once `predicate(server)` is true; it is asked again after every change.
 

@@ -305,7 +305,7 @@ class LocalSlack:
             return self.workspace.thread(channel, thread_ts)
         return sorted(self.workspace.messages[channel].values(), key=lambda message: str(message["ts"]))
 
-    async def wait_for(self, predicate: Callable[["LocalSlack"], Any], timeout: float = 10) -> None:  # noqa: ASYNC109 - says more
+    async def wait_for(self, predicate: Callable[["LocalSlack"], Any], timeout: float = 30) -> None:  # noqa: ASYNC109 - says more
         """Until `predicate(self)` is true; looked at after every change. Raises TimeoutError with what was said."""
         changed = asyncio.Event()
         self.watch(changed)
@@ -320,7 +320,7 @@ class LocalSlack:
         finally:
             self.unwatch(changed)
 
-    async def idle(self, timeout: float = 10) -> None:  # noqa: ASYNC109
+    async def idle(self, timeout: float = 30) -> None:  # noqa: ASYNC109
         """Until every envelope is acknowledged or given up."""
         await self.wait_for(lambda slack: slack.delivery.idle, timeout)
 
