@@ -27,13 +27,8 @@ MADE_FILE_BYTES = 100 * 2**20
 AUDIO_BYTES = 25 * 2**20
 #: Files of one message (https://platform.openai.com/docs/assistants/deep-dive, as it was before August 2026).
 ASSISTANT_ATTACHMENTS = 10
-#: Bytes of an upload (https://platform.openai.com/docs/api-reference/files/create).
-UPLOAD_BYTES = 512 * 2**20
 #: Images that a model is shown (https://platform.openai.com/docs/guides/images-vision).
 IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
-IMAGE_BYTES = 20 * 2**20
-#: Characters of a text file that is put into its post: Bobbin's own limit.
-INLINED_CHARACTERS = 100_000
 #: Endings that file search takes (https://platform.openai.com/docs/assistants/tools/file-search/supported-files).
 SEARCHABLE = frozenset(
     {
@@ -47,5 +42,5 @@ THREAD_MESSAGES = 100_000
 CHARACTERS_PER_TOKEN = 3
 #: About what a picture costs (https://platform.openai.com/docs/guides/images-vision#calculating-costs).
 IMAGE_TOKENS = 1_200
-#: A text file, and a picture, that is written into a message.
+#: A text file, and a picture, that is written into a message: Bobbin's own limits.
 INLINE_CHARACTERS, INLINE_IMAGE_BYTES = 100_000, 8 * 2**20

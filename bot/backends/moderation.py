@@ -15,8 +15,8 @@ import structlog
 from openai.types import ModerationImageURLInputParam
 
 from bot.backends.limits import IMAGE_TYPES
-from bot.backends.local.messages import data_url
 from bot.backends.retries import Patience, patiently
+from bot.backends.uploads import data_url
 from bot.engine.ports import (
     CallsWanted,
     FileMade,

@@ -1,6 +1,7 @@
 """Files of ours, to the server."""
 
 import asyncio
+import base64
 from functools import partial
 from pathlib import Path
 from typing import IO, Literal
@@ -8,6 +9,7 @@ from typing import IO, Literal
 import openai
 
 from bot.backends.retries import Patience, patiently
+from bot.engine.ports import Attachment
 from bot.errors import RunBroken
 
 #: Seconds for a large file: to send a piece of it, and until the server has looked at the whole.
@@ -36,6 +38,15 @@ async def opened(path: Path) -> IO[bytes]:
         return await asyncio.to_thread(path.open, "rb")
     except OSError as error:
         raise RunBroken(f"{path.name} cannot be read from Bobbin's disk any more. Please try again.") from error
+
+
+async def data_url(picture: Attachment) -> str:
+    """A picture within a URL, for requests that carry it themselves."""
+    return await asyncio.to_thread(_data_url, picture)
+
+
+def _data_url(picture: Attachment) -> str:
+    return f"data:{picture.media_type};base64,{base64.b64encode(picture.path.read_bytes()).decode()}"
 
 
 async def _send(

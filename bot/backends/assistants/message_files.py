@@ -14,7 +14,7 @@ from bot.backends.limits import (
     ASSISTANTS_MESSAGE,
     IMAGE_BYTES,
     IMAGE_TYPES,
-    INLINED_CHARACTERS,
+    INLINE_CHARACTERS,
     SEARCHABLE,
     UPLOAD_BYTES,
 )
@@ -66,9 +66,9 @@ def use_of(tools: Collection[str], name: str, media_type: str, size: int) -> Use
         return Use(tools=fitting)
     if not _is_text(ending, media_type):
         return Use(problem=_missing(ending, media_type))
-    if size > INLINED_CHARACTERS * _CHARACTER:
+    if size > INLINE_CHARACTERS * _CHARACTER:
         tool = "file search or the code interpreter" if ending in SEARCHABLE else "the code interpreter"
-        return Use(problem=f"texts of more than {INLINED_CHARACTERS:,} characters need {tool}")
+        return Use(problem=f"texts of more than {INLINE_CHARACTERS:,} characters need {tool}")
     return Use()
 
 
@@ -128,9 +128,9 @@ def _missing(ending: str, media_type: str) -> str:
 
 def _inlined(file: Attachment) -> str:
     with file.path.open("rb") as content:
-        text = content.read(INLINED_CHARACTERS * _CHARACTER).decode("utf-8", errors="replace")
-    cut = f"\n(cut after {INLINED_CHARACTERS:,} characters)" if len(text) > INLINED_CHARACTERS else ""
-    text = text[:INLINED_CHARACTERS]
+        text = content.read(INLINE_CHARACTERS * _CHARACTER).decode("utf-8", errors="replace")
+    cut = f"\n(cut after {INLINE_CHARACTERS:,} characters)" if len(text) > INLINE_CHARACTERS else ""
+    text = text[:INLINE_CHARACTERS]
     fence = "`" * max(3, *(len(ticks) + 1 for ticks in _BACKTICKS.findall(text)), 3)
     return f"{file.name}:\n{fence}\n{text}\n{fence}{cut}"
 

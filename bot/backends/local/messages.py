@@ -1,10 +1,10 @@
 """Posts as the items of a request that servers of any kind understand: text, and pictures as data URLs."""
 
 import asyncio
-import base64
 from typing import Any
 
 from bot.backends.limits import IMAGE_TYPES, INLINE_CHARACTERS, INLINE_IMAGE_BYTES
+from bot.backends.uploads import data_url
 from bot.engine.ports import Attachment, Message
 
 _TEXTS = frozenset({"application/json", "application/xml", "application/x-yaml", "application/javascript"})
@@ -33,12 +33,6 @@ async def input_of(message: Message) -> dict[str, Any]:
     if not images:
         return {"role": message.role, "content": text}
     return {"role": message.role, "content": [{"type": "input_text", "text": text}, *images]}
-
-
-async def data_url(picture: Attachment) -> str:
-    """A picture within a URL."""
-    content = await asyncio.to_thread(picture.path.read_bytes)
-    return f"data:{picture.media_type};base64,{base64.b64encode(content).decode()}"
 
 
 def _inlined(file: Attachment, content: bytes) -> str:
