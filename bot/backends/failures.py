@@ -90,6 +90,10 @@ _BY_KIND: tuple[tuple[type[openai.APIError], tuple[type[BackendError], str]], ..
 )
 
 
+#: What a model is told of a call whose outcome did not reach Bobbin's rows.
+OUTCOME_UNKNOWN = (
+    "Error: the answer was interrupted. Nobody knows whether this was carried out: do not repeat it, but say so."
+)
 #: Words of servers that give no code of OpenAI's: Ollama's, vLLM's, llama.cpp's.
 #: ... and so much of them is looked at.
 _WORDS = 500

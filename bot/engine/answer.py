@@ -17,6 +17,7 @@ from bot.engine.ports import (
     CallState,
     CallsWanted,
     FileMade,
+    FilesUnused,
     Message,
     Notices,
     Post,
@@ -202,6 +203,8 @@ class Answer:
                 async for event in events:
                     if isinstance(event, CallsWanted):
                         return event
+                    if isinstance(event, FilesUnused):
+                        await self._tell_unused(event.problems)
                     if isinstance(event, RunStarted):
                         self._request = replace(request, backend_run=event.backend_run)
                         await self._keep(backend_run=event.backend_run)
@@ -280,10 +283,14 @@ class Answer:
             attached = await self._with.attachments.of(post.files, self._assistant, self._folder)
             problems += attached.problems
             messages.append(Message(post.ts, "user", await self._readable(post, attached.words), attached.files))
+        await self._tell_unused(problems)
+        return tuple(messages)
+
+    async def _tell_unused(self, problems: Sequence[str]) -> None:
+        """Name what cannot be used, once; the rest goes ahead."""
         if problems and self._run.attempt == 1:
             listed = "\n".join(f"• {problem}" for problem in problems)
             await self._with.notices.public(target_of(self._posts), f"I cannot use this:\n{listed}")
-        return tuple(messages)
 
     async def _readable(self, post: Post, attached: str) -> str:
         words = await self._with.workspace.readable(post.text)

@@ -41,6 +41,7 @@ __all__ = [
     "Ending",
     "FileMade",
     "Files",
+    "FilesUnused",
     "HistoryItem",
     "HostedMcp",
     "Ledger",
@@ -323,6 +324,14 @@ class Sources:
 
 
 @dataclass(frozen=True, slots=True)
+class FilesUnused:
+    """The server did not take files of the posts, and the run goes on without them. Each problem is a file's name, a
+    colon, and why: a part of a sentence."""
+
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FileMade:
     """The run made a file, which lies at `path` in the request's folder."""
 
@@ -353,7 +362,7 @@ class RunEnded:
     model: str | None = None
 
 
-RunEvent = RunStarted | TextDelta | TextDone | Task | Sources | FileMade | CallsWanted | RunEnded
+RunEvent = RunStarted | TextDelta | TextDone | Task | Sources | FilesUnused | FileMade | CallsWanted | RunEnded
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,8 +402,9 @@ class Backend(Protocol):
         """
 
     async def cancel(self, request: RunRequest, shown: str = "") -> RunEnded | None:
-        """End a run that was started, if it is still going, and leave no call of a tool unanswered. Never raises for
-        one that has ended. Returns how it ended, where the server tells what it used.
+        """End a run that was started, if it is still going, and leave no call of a tool unanswered: `outputs` of the
+        request are what its latest calls came to. Never raises for one that has ended. Returns how it ended, where the
+        server tells what it used.
 
         The thread remembers what was asked, and that `shown` was answered.
         """
