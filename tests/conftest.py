@@ -18,6 +18,7 @@ from bot.manifest import manifest
 from bot.playground.openai import Brain, LocalOpenAI, OfflineBrain, Piece, Question, ScriptedBrain
 from bot.playground.slack import LocalSlack
 from bot.settings import Settings, load_settings
+from tests import tools_of_ours
 from tests.sessions import unfolded
 
 # A first run makes tables of all characters, and machines are slow: no test is about the clock.
@@ -150,3 +151,18 @@ async def house(tmp_path: Path, backend: str) -> AsyncIterator[House]:
             "bobbin_backend": backend,
         }
         yield House(slack, openai, stage, settings)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_called() -> None:
+    tools_of_ours.forget()
+
+
+@pytest.fixture
+def tools(house: House, tmp_path: Path) -> House:
+    """The house, with an assistant that has our tools (tests/tools_of_ours.py)."""
+    from tests.handy import write_assistant
+
+    write_assistant(house, tmp_path)
+    house.settings |= {"bobbin_tools": "tests.tools_of_ours"}
+    return house

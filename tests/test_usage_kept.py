@@ -12,9 +12,7 @@ from bot.engine.ports import Usage
 from bot.playground.openai import FunctionCall, Question
 from storage.sqlite import SqliteStorage
 from tests.conftest import House
-from tests.test_tools import calling, general, question_of, tools, until, write_assistant
-
-__all__ = ["tools"]
+from tests.handy import calling, general, question_of, until, write_assistant
 
 
 async def kept(house: House) -> Sequence[Usage]:

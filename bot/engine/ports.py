@@ -446,6 +446,10 @@ class Toolbox(Protocol):
     def needs_approval(self, assistant: Assistant, call: ToolCall) -> bool:
         """Whether people are asked before this call is made."""
 
+    def problem(self, call: ToolCall) -> str | None:
+        """Why a call cannot be made, for the model: its arguments are not what the tool takes. None where nothing is
+        known against it. Looked at before anybody is asked."""
+
     def repeatable(self, call: ToolCall) -> bool:
         """Whether a call of which nobody knows whether it was carried out may be made again."""
 
@@ -529,8 +533,12 @@ class Notices(Protocol):
         """Ask in the thread whether a tool may be used; only `approvers` may say so. Returns the question's ts.
         Raises SlackRefused."""
 
-    async def asked(self, thread: ThreadKey, ts: str, text: str) -> None:
-        """What came of a question takes its place. Raises nothing."""
+    async def found(self, run: str, thread: ThreadKey, call: ToolCall, since: float) -> str | None:
+        """The ts of a question that was asked, by a process that ended before it could keep that; `since` is in seconds
+        since the epoch. Raises nothing."""
+
+    async def asked(self, thread: ThreadKey, ts: str, text: str, call: ToolCall) -> None:
+        """What came of a question for a call takes its place; what was asked stays to be seen. Raises nothing."""
 
     async def private(self, target: ReplyTarget, text: str) -> None:
         """To one person: only they see it."""
@@ -557,10 +565,11 @@ class Workspace(Protocol):
     """What Slack knows and a run needs: names, and what was said."""
 
     async def person(self, user: str) -> str:
-        """A person's display name; their id where Slack does not tell."""
+        """A person's display name; their id where Slack does not tell. People choose it: it is short, on one line, and
+        without what ends a name in a prompt (a colon, quotation marks)."""
 
     async def channel(self, channel: str) -> str:
-        """A channel's name with its #; its id where Slack does not tell."""
+        """A channel's name with its #, as harmless; its id where Slack does not tell."""
 
     async def readable(self, text: str) -> str:
         """Slack's entities (mentions, channels, links, dates, escapes) as plain text a model can read."""

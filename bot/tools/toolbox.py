@@ -102,6 +102,19 @@ class CombinedToolbox:
         marked = call.server is not None or (tool is not None and tool.approval)
         return marked or any(fnmatchcase(call.name, pattern) for pattern in assistant.approval)
 
+    def problem(self, call: ToolCall) -> str | None:
+        """Why a call cannot be made: its arguments are not what the tool takes. A server checks its own by itself, as
+        soon as they are JSON."""
+        tool = self._functions.get(call.name)
+        try:
+            if tool is not None:
+                tool.parse(call.arguments)
+            elif call.server is None:
+                _object(call.arguments)
+        except ToolError as error:
+            return error.sentence
+        return None
+
     def repeatable(self, call: ToolCall) -> bool:
         """Whether a call of which nobody knows whether it was carried out may be made again. An MCP server says so
         of its tools; what it said before a restart is not known."""
