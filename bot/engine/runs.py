@@ -2,8 +2,6 @@
 
 import asyncio
 import re
-import shutil
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -16,6 +14,7 @@ import structlog
 from bot.engine.answer import Answer, Helpers, last_ask, target_of
 from bot.engine.calls import Decision, Verdict
 from bot.engine.commands import Commands, Place
+from bot.engine.folders import Folders
 from bot.engine.ports import (
     Answered,
     Assistant,
@@ -88,6 +87,7 @@ class Runs:
         helpers: Helpers,
         replies: Replies,
         commands: Commands,
+        folders: Folders,
         *,
         timeout: float,
     ) -> None:
@@ -98,6 +98,7 @@ class Runs:
         self._notices = helpers.notices
         self._replies = replies
         self._commands = commands
+        self._folders = folders
         self._timeout = timeout
         self._active: dict[ThreadKey, _Active] = {}
         self._closed: dict[str, asyncio.Event] = {}
@@ -201,15 +202,12 @@ class Runs:
         recovery = Recovery(last_ask(posts).ts, known, taken_up=run.status is not RunStatus.QUEUED)
         # Whoever was chosen since then answers the next run.
         assistant = self._commands.assistant(run.assistant)
-        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="bobbin-"))
-        try:
+        async with self._folders.new() as folder:
             reply = self._replies.open(run.id, target_of(posts), shown, self._storage, recovery)
             try:
                 await self._reply(run, posts, assistant, folder, reply)
             finally:
                 reply.abandon()
-        finally:
-            await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
 
     async def _reply(self, run: Run, posts: Sequence[Post], assistant: Assistant, folder: Path, reply: Reply) -> None:
         active = _Active(run.id, asyncio.timeout(self._timeout))
