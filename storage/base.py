@@ -54,7 +54,8 @@ class PostState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PostFile:
-    """A file of a post, as Slack describes it. `url` is empty where Slack wants to be asked for it (Slack Connect)."""
+    """A file of a post, as Slack describes it. `url` is empty where Slack wants to be asked for it (Slack Connect);
+    `transcript` is what Slack itself has written down of a recording."""
 
     id: str
     name: str
@@ -62,6 +63,7 @@ class PostFile:
     size: int
     url: str
     mode: str = ""
+    transcript: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,11 +127,14 @@ class Answer:
         self._folder = folder
         self._waiting = waiting
         self._request: RunRequest | None = None
+        #: Files that cannot be used, and nobody was told yet.
+        self._unused: list[str] = []
 
     async def make(self, reply: Reply) -> None:
         """Follow the run to its end, showing the text as it comes. Raises BackendError and SlackRefused."""
         messages = await self._messages()
         backend_thread = self._run.backend_thread or await self._backend_thread()
+        await self._tell_gathered()
         try:
             await self._legs(await self._new_request(messages, backend_thread), reply)
         except (ThreadGone, ContextOverflow) as error:
@@ -276,13 +279,17 @@ class Answer:
 
     async def _messages(self) -> tuple[Message, ...]:
         messages: list[Message] = []
-        problems: list[str] = []
         for post in self._posts:
-            attached = await self._with.attachments.of(post.files, self._assistant, self._folder)
-            problems += attached.problems
+            before = sum(file.size for message in messages for file in message.files)
+            attached = await self._with.attachments.of(post.files, self._assistant, self._folder, before)
+            self._unused += attached.problems
             messages.append(Message(post.ts, "user", await self._readable(post, attached.words), attached.files))
-        await self._tell_unused(problems)
         return tuple(messages)
+
+    async def _tell_gathered(self) -> None:
+        """Name what cannot be used of the posts, and of what was said before them, in one notice."""
+        unused, self._unused = self._unused, []
+        await self._tell_unused(list(dict.fromkeys(unused)))
 
     async def _tell_unused(self, problems: Sequence[str]) -> None:
         """Name what cannot be used, once; the rest goes ahead."""
@@ -333,18 +340,23 @@ class Answer:
             after = thread.forgotten_before if thread else None
             said = await self._with.workspace.history(key, after=after, before=self._posts[0].ts)
             history = await self._with_files(said)
+        await self._tell_gathered()
         backend_thread = await self._with.backend.create_thread(key, history)
         await self._with.storage.map_thread(key, self._with.backend.name, backend_thread)
         return backend_thread
 
     async def _with_files(self, history: Sequence[Said]) -> list[Message]:
-        """Messages with their files, of which only the latest are fetched."""
+        """Messages with their files, of which only the latest are fetched; the model is told how many are not."""
         messages: list[Message] = []
         room = _HISTORY_FILES
+        more = sum(len(said.files) for said in history) - room
         for said in reversed(history):
             attached = await self._with.attachments.of(said.files[:room], self._assistant, self._folder)
+            self._unused += attached.problems
+            left_out = f"[{more} more files of this thread were not read]" if more > 0 and said.files[room:] else ""
+            more = 0 if left_out else more
             room -= len(said.files[:room])
-            text = "\n\n".join(part for part in (said.message.text, attached.words) if part)
+            text = "\n\n".join(part for part in (said.message.text, attached.words, left_out) if part)
             messages.append(replace(said.message, text=text or "(a file)", files=attached.files))
         return messages[::-1]
 

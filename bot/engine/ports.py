@@ -379,12 +379,14 @@ class Backend(Protocol):
     name: str
     #: The longest message it takes, in characters.
     message_limit: int
+    #: The largest recording that it can listen to, in bytes; 0 where it cannot.
+    recording_limit: int
     #: What it can carry; an assistant that wants more is refused at the start.
     abilities: frozenset[Ability]
 
     def file_problem(self, assistant: Assistant, name: str, media_type: str, size: int, before: int = 0) -> str | None:
         """Why a file of a post cannot be used with this assistant: a part of a sentence, such as "archives need the
-        code interpreter". None where it can. `size` is in bytes, and so is `before`: of the post's files before it."""
+        code interpreter". None where it can. `size` is in bytes, and so is `before`: of the run's files before it."""
 
     async def transcribe(self, audio: Attachment) -> str:
         """What is said in a recording. Raises BackendError, BackendUnsupported where there is no such service."""
@@ -520,10 +522,16 @@ class Replies(Protocol):
 
 
 class Files(Protocol):
-    """What people attached."""
+    """What people attached. What raises, raises FileUnusable: its sentence is the reason."""
+
+    async def described(self, file: PostFile) -> PostFile:
+        """All that Slack says of a file, of which a post may know no more than that it is there."""
 
     async def fetch(self, file: PostFile, folder: Path, limit: int) -> Attachment:
-        """Download a file into a folder, `limit` bytes at most. Raises FileUnusable: its sentence is the reason."""
+        """Download a file, as it is described, into a folder, `limit` bytes at most. Text comes in UTF-8."""
+
+    async def transcript(self, file: PostFile) -> str:
+        """What Slack itself has written down of a recording, empty where it has not. Raises nothing."""
 
 
 class Notices(Protocol):

@@ -44,7 +44,7 @@ class PostsContract:
             author_team="T9",
             event_id="Ev1",
             edited_ts=ts(3),
-            files=(file(1, name="ekte é 🧵 'navn'.pdf"), file(2, mode="snippet")),
+            files=(file(1, name="ekte é 🧵 'navn'.pdf"), file(2, mode="snippet", transcript="hei")),
         )
         assert await storage.add_post(stored, opens_thread=True)
         assert await storage.waiting_posts(thread_key()) == [stored]

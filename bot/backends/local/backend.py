@@ -79,6 +79,7 @@ class LocalBackend:
     the answer, kept as soon as each is known."""
 
     name = "local"
+    recording_limit = 0
     abilities = frozenset(
         {
             Ability.FUNCTIONS,
