@@ -15,7 +15,7 @@ import structlog
 
 from bot.app import running
 from bot.manifest import manifest
-from bot.playground.openai import Brain, LocalOpenAI, OfflineBrain, Piece, Question, ScriptedBrain
+from bot.playground.openai import Brain, Lean, LocalOpenAI, OfflineBrain, Piece, Question, ScriptedBrain
 from bot.playground.slack import LocalSlack
 from bot.settings import Settings, load_settings
 from tests import tools_of_ours
@@ -150,6 +150,7 @@ async def house(tmp_path: Path, backend: str) -> AsyncIterator[House]:
             "database_url": f"sqlite:///{tmp_path / 'bobbin.db'}",
             "bobbin_backend": backend,
         }
+        openai.switches.lean = Lean() if backend == "local" else None
         yield House(slack, openai, stage, settings)
 
 
