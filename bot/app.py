@@ -88,6 +88,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
             if missing := left_out(each, backend.abilities):
                 _log.warning("tools-left-out", assistant=each.key, tools=missing, backend=backend.name)
         assistants = assistants.fitted(backend.abilities)
+        toolbox.start(assistants.all())
         commands = Commands(storage, assistants)
         waiting = Waiting(notices)
         stack.push_async_callback(waiting.close)

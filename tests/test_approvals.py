@@ -1,17 +1,22 @@
 """Approvals: who is asked, what they see, and every way in which a question can end."""
 
+import asyncio
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from bot.playground.openai import FunctionCall, Question
+from bot.tools.mcp_names import offered_name
 from storage.sqlite import SqliteStorage
 from tests import tools_of_ours
 from tests.conftest import BACKENDS, House, bot_messages
 from tests.handy import calling, general, question_of, until, write_assistant
+from tests.tools.mcp_servers import raw, tool
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -308,3 +313,36 @@ HAND_IN = {
     "local": ("POST", "/responses"),
     "responses": ("POST", "/responses"),
 }
+
+
+@pytest.mark.parametrize("backend", ["responses"])
+async def test_servers_are_started_with_bobbin_and_a_tool_by_its_own_name_is_asked_about(
+    house: House, tmp_path: Path
+) -> None:
+    folder = tmp_path / "assistants"
+    folder.mkdir()
+    (folder / "handy.md").write_text(
+        '---\nname: Handy\nmodel: gpt-6.1-terra\nmcp_servers: [github]\napproval: ["github__repo.delete"]\n---\nHi\n'
+    )
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    # One tool has a schema for which OpenAI refuses whole requests.
+    odd = {"name": "odd", "inputSchema": {"type": "object", "anyOf": [{"required": ["a"]}]}}
+    (tmp_path / "servers").mkdir()
+    server = raw(tmp_path / "servers", tools=[tool("repo.delete"), odd], gate=str(gate))
+    servers = {"github": {"command": server.command, "args": list(server.args)}}
+    (tmp_path / "mcp.json").write_text(json.dumps({"mcpServers": servers}))
+    name = offered_name("github", "repo.delete")
+    house.brain(calling(name))
+    settings: dict[str, Any] = {"bobbin_assistants": folder, "bobbin_mcp": tmp_path / "mcp.json"}
+    with capture_logs() as log:
+        async with house.bobbin(**settings), asyncio.timeout(40):
+            # Somebody reads it, although nobody has asked anything yet.
+            await asyncio.to_thread(gate.write_text, "open")
+            while "mcp-server-connected" not in {each["event"] for each in log}:
+                await asyncio.sleep(0.02)
+            ts = await house.ask("delete the repository")
+            question = await question_of(house, ts)
+            assert name in str(question["blocks"])
+            await house.slack.click("ada", general(house), question["ts"], "deny_call")
+            await until(house, ts, "denied this")

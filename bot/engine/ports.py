@@ -597,8 +597,13 @@ class ChannelMessage:
     permalink: str = ""
 
 
+class PartlyRead(list[ChannelMessage]):
+    """Messages of a conversation of which not all threads were read: there are too many, or it took too long."""
+
+
 class ChannelReader(Protocol):
-    """Reads the one conversation that a scene names, as far as its asker may see it. Raises SlackRefused."""
+    """Reads the one conversation that a scene names, as far as its asker may see it. Returns a PartlyRead where that
+    is not all of it. Raises SlackRefused."""
 
     async def recent(self, scene: ToolScene, limit: int) -> Sequence[ChannelMessage]:
         """The latest messages, newest first, those in threads among them as far as Slack gives them."""
