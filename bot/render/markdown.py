@@ -174,6 +174,8 @@ def code_blocks(text: str) -> Iterator[tuple[str, str]]:
             inside = []
         elif before is not None:
             inside.append(line)
+    if fence is not None and inside:  # it goes on to the end
+        yield fence.info, "\n".join([*inside, ""])
 
 
 def lines_outside_code(text: str) -> Iterator[str]:
