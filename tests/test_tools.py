@@ -72,6 +72,15 @@ async def until(house: House, thread: str, words: str, timeout: float = 30) -> l
     return bot_messages(house.slack, general(house), thread)
 
 
+async def until_said(house: House, thread: str, words: str) -> None:
+    """Until a message of Bobbin's says this and no more."""
+
+    def said(slack: LocalSlack) -> bool:
+        return words in [text_of(message).strip() for message in bot_messages(slack, general(house), thread)]
+
+    await house.slack.wait_for(said)
+
+
 async def question_of(house: House, thread: str) -> dict[str, Any]:
     """The message that asks for approval."""
 
@@ -92,7 +101,7 @@ class TestCalls:
         assert tools_of_ours.called == ["weather Graz"]
         tasks = [task for message in messages for task in message.get("tasks", {}).values()]
         assert [(task["title"], task["status"]) for task in tasks] == [("Uses weather", "complete")]
-        assert text_of(messages[0]).strip() == "Let me see."
+        assert [text_of(message) for message in messages] == ["Let me see.\n\nI was told: sunny in Graz"]
 
     @pytest.mark.parametrize(
         ("name", "arguments", "told"),
@@ -156,6 +165,8 @@ class TestApprovals:
             ts = await tools.ask("clean up")
             question = await question_of(tools, ts)
             assert "drafts" in str(question["blocks"])
+            # What was said before is whole, and does not end with its last word but one.
+            await until_said(tools, ts, "Let me see.")
             assert not tools_of_ours.called
             await tools.slack.click("ada", general(tools), question["ts"], "approve_call")
             await until(tools, ts, "I was told: drafts deleted")
