@@ -55,6 +55,15 @@ async def until(house: House, thread: str, words: str, timeout: float = 30) -> l
     return bot_messages(house.slack, general(house), thread)
 
 
+async def until_said(house: House, thread: str, words: str) -> None:
+    """Until a message of Bobbin's says this and no more."""
+
+    def said(slack: LocalSlack) -> bool:
+        return words in [text_of(message).strip() for message in bot_messages(slack, general(house), thread)]
+
+    await house.slack.wait_for(said)
+
+
 async def question_of(house: House, thread: str) -> dict[str, Any]:
     """The message that asks for approval."""
 

@@ -15,7 +15,7 @@ from bot.tools.mcp_names import offered_name
 from storage.sqlite import SqliteStorage
 from tests import tools_of_ours
 from tests.conftest import BACKENDS, House, bot_messages
-from tests.handy import calling, general, question_of, until, write_assistant
+from tests.handy import calling, general, question_of, until, until_said, write_assistant
 from tests.tools.mcp_servers import raw, tool
 
 
@@ -27,6 +27,8 @@ class TestApprovals:
             ts = await tools.ask("clean up")
             question = await question_of(tools, ts)
             assert "drafts" in str(question["blocks"])
+            # What was said before is whole, and does not end with its last word but one.
+            await until_said(tools, ts, "Let me see.")
             assert not tools_of_ours.called
             await tools.slack.click("ada", general(tools), question["ts"], "approve_call")
             await until(tools, ts, "I was told: drafts deleted")
@@ -211,7 +213,8 @@ class TestQuestions:
             [copy] = [each for each in tools.slack.messages(hers) if "approve_call" in str(each.get("blocks"))]
             assert "drafts" in str(copy["blocks"])
             await tools.slack.click("grace", hers, copy["ts"], "approve_call")
-            await tools.answers(ts, 3, channel=tools.slack.dm("ada"))
+            his = tools.slack.dm("ada")
+            await tools.slack.wait_for(lambda slack: "drafts deleted" in str(slack.messages(his, ts)))
             await tools.slack.wait_for(lambda slack: "approve_call" not in str(slack.messages(hers)))
         assert tools_of_ours.called == [f"delete_all drafts for {tools.slack.users['ada'].id}"]
 

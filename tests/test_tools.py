@@ -23,7 +23,7 @@ class TestCalls:
         assert tools_of_ours.called == ["weather Graz"]
         tasks = [task for message in messages for task in message.get("tasks", {}).values()]
         assert [(task["title"], task["status"]) for task in tasks] == [("Uses weather", "complete")]
-        assert text_of(messages[0]).strip() == "Let me see."
+        assert [text_of(message) for message in messages] == ["Let me see.\n\nI was told: sunny in Graz"]
 
     @pytest.mark.parametrize(
         ("name", "arguments", "told"),

@@ -189,6 +189,7 @@ class Answer:
             await self._keep(status=RunStatus.REQUIRES_ACTION, said=self.text)
             offered = frozenset(each.name for each in request.functions)
             scene = Scene(self._run, self._assistant, target_of(self._posts), reply, offered, self._waiting)
+            reply.show(self.text, whole=True)
             outputs = await self._with.calls.outputs(wanted.calls, scene)
             assert self._request is not None
             # A new leg: nothing of it can be at the backend yet.

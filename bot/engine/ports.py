@@ -464,8 +464,9 @@ class Toolbox(Protocol):
 class Reply(Protocol):
     """What one run becomes in Slack. `text` is always the whole answer so far, so nothing can be lost between."""
 
-    def show(self, text: str) -> None:
-        """Show more of the answer, soon; returns at once. Raises SlackRefused once Slack takes no more."""
+    def show(self, text: str, *, whole: bool = False) -> None:
+        """Show more of the answer, soon; returns at once. `whole` says that it does not go on for now, so that its last
+        word is one. Raises SlackRefused once Slack takes no more."""
 
     def task(self, task: Task) -> None:
         """Show what a tool does, soon; what is said later of the same task replaces it."""
