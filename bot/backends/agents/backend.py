@@ -133,7 +133,7 @@ class AgentsBackend:
         except openai.APIError as error:
             raise translated(error) from error
 
-    async def create_thread(self, key: ThreadKey, history: Sequence[Message]) -> str:  # noqa: ARG002 - nobody else's
+    async def create_thread(self, key: ThreadKey, history: Sequence[Message], assistant: Assistant) -> str:  # noqa: ARG002
         return await self._sessions.create_thread(history)
 
     async def run(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:

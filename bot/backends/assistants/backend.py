@@ -102,7 +102,7 @@ class AssistantsBackend:
             return [Check("backend assistants", (await self._explained(error)).sentence)]
         return [Check("backend assistants", None), *await check_models(self._client, models)]
 
-    async def create_thread(self, key: ThreadKey, history: Sequence[Message]) -> str:
+    async def create_thread(self, key: ThreadKey, history: Sequence[Message], assistant: Assistant) -> str:  # noqa: ARG002
         try:
             return await self._messages.create_thread(key, history)
         except openai.APIError as error:

@@ -122,7 +122,7 @@ class ResponsesBackend:
         except openai.APIError as error:
             raise translated(error) from error
 
-    async def create_thread(self, key: ThreadKey, history: Sequence[Message]) -> str:
+    async def create_thread(self, key: ThreadKey, history: Sequence[Message], assistant: Assistant) -> str:  # noqa: ARG002
         try:
             said = [message for message in history if message.text.strip() or message.files]
             # Files of long ago that only code could open are known by name: a container is the next run's own.
