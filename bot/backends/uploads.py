@@ -14,6 +14,10 @@ from bot.errors import RunBroken
 
 #: Seconds for a large file: to send a piece of it, and until the server has looked at the whole.
 _TIMEOUT = openai.Timeout(120.0, connect=5.0)
+#: Why a file is not among what the model gets: parts of a sentence. The last two are true of every file.
+NOT_TAKEN = "the model server does not take it"
+NOT_NOW = "the model server does not take files at the moment"
+NO_FILES = "the model server takes no files"
 
 
 async def uploaded(
@@ -30,6 +34,20 @@ async def uploaded(
     send = partial(_send, client, path, (name, media_type), purpose)
     # A copy that nobody points at costs its place only: looking for it among all files would cost more.
     return await patiently(send, patience, repeatable=True)
+
+
+def why_not_taken(error: openai.APIError) -> str | None:
+    """Why an upload came to nothing, where the answer can do without the file; None where it is about all that Bobbin
+    asks of the server, such as its key."""
+    if isinstance(error, openai.APIConnectionError):
+        return NOT_NOW
+    if not isinstance(error, openai.APIStatusError):
+        return None
+    if error.status_code in (400, 413, 415, 422):
+        return NOT_TAKEN
+    if error.status_code in (404, 405, 501):
+        return NO_FILES
+    return NOT_NOW if error.status_code >= 500 else None
 
 
 async def opened(path: Path) -> IO[bytes]:

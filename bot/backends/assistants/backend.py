@@ -28,6 +28,7 @@ from bot.engine.ports import (
     Assistant,
     Attachment,
     Check,
+    FilesUnused,
     Message,
     RunEnded,
     RunEvent,
@@ -102,9 +103,9 @@ class AssistantsBackend:
             return [Check("backend assistants", (await self._explained(error)).sentence)]
         return [Check("backend assistants", None), *await check_models(self._client, models)]
 
-    async def create_thread(self, key: ThreadKey, history: Sequence[Message], assistant: Assistant) -> str:  # noqa: ARG002
+    async def create_thread(self, key: ThreadKey, history: Sequence[Message], assistant: Assistant) -> str:
         try:
-            return await self._messages.create_thread(key, history)
+            return await self._messages.create_thread(key, history, assistant.tools)
         except openai.APIError as error:
             raise await self._explained(error) from error
 
@@ -139,24 +140,26 @@ class AssistantsBackend:
             raise translated(error) from error
 
     async def _events(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
-        async with aclosing(self._runs.follow(request, await self._opened(request))) as events:
+        opened = await self._taken_up(request)
+        if opened is None:
+            unused = await self._messages.add(
+                request.backend_thread, request.messages, request.assistant.tools, missing=request.attempt > 1
+            )
+            if unused:
+                yield FilesUnused(unused)
+            opened = await self._started(request)
+        async with aclosing(self._runs.follow(request, opened)) as events:
             async for event in events:
                 yield event
 
-    async def _opened(self, request: RunRequest) -> Stream | str:
-        """The run's stream or its id: of an earlier attempt, if that got so far, or else started now."""
+    async def _taken_up(self, request: RunRequest) -> Stream | str | None:
+        """The stream or the id of the run that an earlier attempt, or an earlier leg, started; None where none did."""
         found = await self._runs.find(request) if request.attempt > 1 or request.backend_run else None
         if found is not None:
             return await self._runs.resume(request, found)
         if request.outputs:
             raise RunBroken("The answer that waited for its tools is gone from the server. Please try again.")
-        tools = request.assistant.tools
-        if request.attempt > 1:
-            await self._messages.add_missing(request.backend_thread, request.messages, tools)
-        else:
-            for message in request.messages:
-                await self._messages.add(request.backend_thread, message, tools)
-        return await self._started(request)
+        return None
 
     async def _started(self, request: RunRequest) -> Stream | str:
         """Started with the first model that is there and has time."""
