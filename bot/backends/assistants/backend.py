@@ -22,7 +22,7 @@ from bot.backends.limits import ASSISTANTS_MESSAGE
 from bot.backends.moderation import Moderation
 from bot.backends.retries import LOCK_PATIENCE, Patience
 from bot.backends.transcription import transcribed
-from bot.backends.vector_stores import READING, VectorStores
+from bot.backends.vector_stores import READING, VectorStores, lacks_store
 from bot.engine.ports import (
     Ability,
     Assistant,
@@ -178,14 +178,28 @@ class AssistantsBackend:
         return await self._started_with(request, defined, models[-1])
 
     async def _started_with(self, request: RunRequest, defined: Assistant, model: str) -> Stream | str:
+        """Started, once more where the server has lost the assistant, or what it searches."""
+        assistant_id = ""
+        try:
+            assistant_id = await self._definitions.ensure(defined)
+            return await self._runs.start(request, assistant_id, model)
+        except (openai.NotFoundError, openai.BadRequestError) as error:
+            if lacks_store(error):
+                self._definitions.forget_store(defined)
+            elif not assistant_id or isinstance(error, openai.BadRequestError):
+                raise
+            elif await _missing(self._client.beta.assistants.retrieve(assistant_id)):
+                self._definitions.forget(defined, assistant_id)
+            else:
+                raise
         assistant_id = await self._definitions.ensure(defined)
         try:
             return await self._runs.start(request, assistant_id, model)
-        except openai.NotFoundError:
-            if not await _missing(self._client.beta.assistants.retrieve(assistant_id)):
+        except (openai.NotFoundError, openai.BadRequestError) as error:
+            if not lacks_store(error):
                 raise
-        self._definitions.forget(defined, assistant_id)
-        return await self._runs.start(request, await self._definitions.ensure(defined), model)
+            # Then it is the thread's own, which the server made for the files of posts, and lets expire.
+            raise ThreadGone("The files of this conversation are gone from the server.") from error
 
     async def _explained(self, error: openai.APIError, request: RunRequest | None = None) -> BackendError:
         """What a refusal means: a 404 can be the model's, the whole protocol's, or the thread's."""
