@@ -33,6 +33,7 @@ from bot.engine.ports import (
     Said,
     Source,
     Sources,
+    Spent,
     Storage,
     Task,
     TextDelta,
@@ -231,6 +232,8 @@ class Answer:
                 self.sources = sources
             case FileMade():
                 reply.attach(event)
+            case Spent(usage, model):
+                self._count(usage, model)
             case RunEnded():
                 self.ended = event
 

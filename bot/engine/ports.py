@@ -67,6 +67,7 @@ __all__ = [
     "Scope",
     "Source",
     "Sources",
+    "Spent",
     "Storage",
     "SuggestedPrompt",
     "Task",
@@ -341,6 +342,14 @@ class FileMade:
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """What a model used that did not answer, so that another takes its place. `usage` counts as in RunEnded."""
+
+    usage: Mapping[str, int]
+    model: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class CallsWanted:
     """The last event where the run waits for tools: `run` is called again with their `outputs`. Usage so far is the
     server's count, where it says so now and not again at the end; `model` is the one that wants them."""
@@ -362,7 +371,7 @@ class RunEnded:
     model: str | None = None
 
 
-RunEvent = RunStarted | TextDelta | TextDone | Task | Sources | FilesUnused | FileMade | CallsWanted | RunEnded
+RunEvent = RunStarted | TextDelta | TextDone | Task | Sources | FilesUnused | FileMade | Spent | CallsWanted | RunEnded
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from bot.backends.failures import run_needs_other_model
 from bot.backends.limits import PAGE
 from bot.backends.retries import Patience, patiently, poll_after
 from bot.backends.streaming import BREAKS, StreamedCall, stream_timeout
-from bot.engine.ports import Assistant, CallsWanted, RunEnded, RunEvent, RunRequest, RunStarted
+from bot.engine.ports import Assistant, CallsWanted, RunEnded, RunEvent, RunRequest, RunStarted, Spent
 from bot.errors import RunBroken
 
 _log = structlog.get_logger()
@@ -119,6 +119,9 @@ class AssistantRuns:
             if model is None:
                 break
             _log.info("model-replaced", run=request.run, instead_of=run.model, model=model)
+            failed = ended_event(run)
+            if failed.usage:
+                yield Spent(failed.usage, failed.model)
             tried.add(model)
             progress = self._new_progress(replace(request, backend_run=None))
             opened = await self._start_other(request, run, model)

@@ -30,6 +30,7 @@ from bot.backends.responses.events import (
     failure_of,
     output_of,
     read_stream,
+    spent,
     usage_of,
 )
 from bot.backends.retries import Patience, patiently
@@ -203,6 +204,8 @@ class LocalBackend:
             if not (models and failed_for_its_model(progress)):
                 break
             _log.warning("model-passed-over", run=request.run)
+            for used in spent(progress.ended):
+                yield used
         for last in await self._concluded(request, progress):
             yield last
 
