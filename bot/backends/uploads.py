@@ -2,15 +2,19 @@
 
 import asyncio
 import base64
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import IO, Literal
 
 import openai
+import structlog
 
 from bot.backends.retries import Patience, patiently
 from bot.engine.ports import Attachment
 from bot.errors import RunBroken
+
+_log = structlog.get_logger()
 
 #: Seconds for a large file: to send a piece of it, and until the server has looked at the whole.
 _TIMEOUT = openai.Timeout(120.0, connect=5.0)
@@ -34,6 +38,45 @@ async def uploaded(
     send = partial(_send, client, path, (name, media_type), purpose)
     # A copy that nobody points at costs its place only: looking for it among all files would cost more.
     return await patiently(send, patience, repeatable=True)
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """A file that is not on the server, and why: a part of a sentence, after its name."""
+
+    why: str
+
+
+@dataclass(slots=True)
+class PostUploads:
+    """Uploads the files of one run's posts. One that the server does not take costs nothing but itself; with `lenient`,
+    which is for what was said before, so does one that cannot be sent for whatever reason."""
+
+    client: openai.AsyncOpenAI
+    patience: Patience
+    lenient: bool = False
+    #: Why nothing more is sent: patience ended once, and would for each of the others.
+    _given_up: NotSent | None = field(default=None, init=False)
+
+    async def sent(self, file: Attachment, purpose: Literal["assistants", "vision", "user_data"]) -> str | NotSent:
+        """The server's id of a file. Raises openai.APIError, and RunBroken where it is not there any more."""
+        if self._given_up is not None:
+            return self._given_up
+        about = {"name": file.name, "media_type": file.media_type}
+        try:
+            return await uploaded(self.client, self.patience, path=file.path, purpose=purpose, **about)
+        except openai.APIError as error:
+            why = why_not_taken(error) or (NOT_NOW if self.lenient else None)
+            if why is None:
+                raise
+            _log.info("file-not-taken", type=file.media_type, size=file.size, error=type(error).__name__)
+            self._given_up = None if why == NOT_TAKEN else NotSent(why)
+            return NotSent(why)
+
+
+def unread(problem: str) -> str:
+    """What the model is told of a file that it does not get: `problem` is its name, a colon, and why."""
+    return f"[A file that you cannot read: {problem}]"
 
 
 def why_not_taken(error: openai.APIError) -> str | None:

@@ -130,6 +130,7 @@ class Ability(StrEnum):
     REASONING_EFFORT = "reasoning_effort"
     REASONING_SUMMARY = "reasoning_summary"
     RESPONSE_FORMAT = "response_format"
+    JSON_OBJECT = "response_format.json_object"
     TOOL_CHOICE = "tool_choice"
     MAX_OUTPUT_TOKENS = "max_output_tokens"
     TRUNCATION = "truncation"

@@ -61,6 +61,7 @@ class AssistantsBackend:
             Ability.TOP_P,
             Ability.REASONING_EFFORT,
             Ability.RESPONSE_FORMAT,
+            Ability.JSON_OBJECT,
             Ability.TOOL_CHOICE,
             Ability.MAX_OUTPUT_TOKENS,
             Ability.TRUNCATION,

@@ -14,9 +14,10 @@ from openai.types.beta import threads
 
 from bot.backends.assistants.lock import ThreadLock
 from bot.backends.assistants.message_files import Part, parts_of
-from bot.backends.assistants.post_files import Content, PostFiles
+from bot.backends.assistants.post_files import Content, uploaded_content
 from bot.backends.limits import ASSISTANTS_FIRST_MESSAGES, ASSISTANTS_MESSAGE, PAGE
 from bot.backends.retries import Patience, patiently
+from bot.backends.uploads import PostUploads
 from bot.engine.ports import Message, ThreadKey
 from bot.errors import RunBroken
 
@@ -53,9 +54,9 @@ class ThreadMessages:
             # A thread that nobody points at costs nothing and is never answered.
             repeatable=True,
         )
-        files = PostFiles(self._client, self._patience, lenient=True)
+        uploads = PostUploads(self._client, self._patience, lenient=True)
         for message in messages[cut:]:
-            await self._add(thread.id, message, tools, files)
+            await self._add(thread.id, message, tools, uploads)
         return thread.id
 
     async def add(
@@ -69,17 +70,17 @@ class ThreadMessages:
         """
         since = min((message.id for message in messages), default="")
         known = await self._known(thread, since) if missing else set()
-        files = PostFiles(self._client, self._patience)
-        unused = [await self._add(thread, message, tools, files, known) for message in messages]
+        uploads = PostUploads(self._client, self._patience)
+        unused = [await self._add(thread, message, tools, uploads, known) for message in messages]
         return tuple(problem for problems in unused for problem in problems)
 
     async def _add(
-        self, thread: str, message: Message, tools: Collection[str], files: PostFiles, known: Collection[str] = ()
+        self, thread: str, message: Message, tools: Collection[str], uploads: PostUploads, known: Collection[str] = ()
     ) -> list[str]:
         unused: list[str] = []
         for number, part in enumerate(await _parts(message, tools), 1):
             if _mark(message.id, number) not in known:
-                unused += await self._put(thread, message, number, await files.content(part))
+                unused += await self._put(thread, message, number, await uploaded_content(part, uploads))
         return unused
 
     async def answer(self, thread: str, run_id: str) -> list[threads.Message]:

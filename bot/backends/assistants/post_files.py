@@ -5,19 +5,14 @@ https://platform.openai.com/docs/api-reference/messages/createMessage
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import openai
-import structlog
 
 from bot.backends.assistants.message_files import Part, Tool
 from bot.backends.limits import ASSISTANTS_MESSAGE
-from bot.backends.retries import Patience
-from bot.backends.uploads import NOT_NOW, NOT_TAKEN, uploaded, why_not_taken
-from bot.engine.ports import Attachment
-
-_log = structlog.get_logger()
+from bot.backends.uploads import NOT_TAKEN, NotSent, PostUploads, unread
 
 #: Where in a message a server's refusal points to: content[1].image_file.file_id
 _PLACE = re.compile(r"(content|attachments)\[(\d+)\]")
@@ -42,8 +37,8 @@ class Content:
 
     @property
     def wire(self) -> dict[str, Any]:
-        unread = "".join(f"\n\n[A file that you cannot read: {problem}]" for problem in self.unused)
-        text = self.text[: ASSISTANTS_MESSAGE - len(unread)] + unread
+        named = "".join(f"\n\n{unread(problem)}" for problem in self.unused)
+        text = self.text[: ASSISTANTS_MESSAGE - len(named)] + named
         images = [{"type": "image_file", "image_file": {"file_id": file.id}} for file in self._images]
         attached = [{"file_id": file.id, "tools": [{"type": tool} for tool in file.tools]} for file in self._attached]
         return {
@@ -77,47 +72,14 @@ class Content:
         return tuple(file for file in self.files if file.tools)
 
 
-@dataclass(slots=True)
-class PostFiles:
-    """Uploads the files of one run's posts. One that the server does not take costs nothing but itself; with `lenient`,
-    which is for what was said before, so does one that cannot be sent for whatever reason."""
-
-    client: openai.AsyncOpenAI
-    patience: Patience
-    lenient: bool = False
-    #: Why nothing more is uploaded: patience ended once, and would for each of the others.
-    _given_up: str | None = field(default=None, init=False)
-
-    async def content(self, part: Part) -> Content:
-        """A part of a post, its files uploaded. Raises openai.APIError, and RunBroken where a file is gone."""
-        files: list[_OnServer] = []
-        unused = list(part.unused)
-        for file, tools in part.files:
-            sent = await self._uploaded(file, tools)
-            if isinstance(sent, str):
-                unused.append(f"{file.name}: {sent}")
-            else:
-                files.append(sent)
-        return Content(part.text, tuple(files), tuple(unused))
-
-    async def _uploaded(self, file: Attachment, tools: tuple[Tool, ...]) -> _OnServer | str:
-        """A file on the server, or why it is not there: a part of a sentence."""
-        if self._given_up is not None:
-            return self._given_up
-        try:
-            file_id = await uploaded(
-                self.client,
-                self.patience,
-                path=file.path,
-                name=file.name,
-                media_type=file.media_type,
-                purpose="assistants" if tools else "vision",
-            )
-        except openai.APIError as error:
-            why = why_not_taken(error) or (NOT_NOW if self.lenient else None)
-            if why is None:
-                raise
-            _log.info("file-not-taken", type=file.media_type, size=file.size, error=type(error).__name__)
-            self._given_up = None if why == NOT_TAKEN else why
-            return why
-        return _OnServer(file_id, file.name, tools)
+async def uploaded_content(part: Part, uploads: PostUploads) -> Content:
+    """A part of a post, its files uploaded. Raises openai.APIError, and RunBroken where a file is gone."""
+    files: list[_OnServer] = []
+    unused = list(part.unused)
+    for file, tools in part.files:
+        sent = await uploads.sent(file, "assistants" if tools else "vision")
+        if isinstance(sent, NotSent):
+            unused.append(f"{file.name}: {sent.why}")
+        else:
+            files.append(_OnServer(sent, file.name, tools))
+    return Content(part.text, tuple(files), tuple(unused))
