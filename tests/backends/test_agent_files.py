@@ -2,13 +2,16 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from bot.engine.ports import Attachment, FilesUnused, Message
-from bot.playground.openai import Question
 from tests.backends.bench import TUTOR, message, text_of
 from tests.backends.test_agents import POET, agents, ask, listening
+
+if TYPE_CHECKING:
+    from bot.playground.openai import Question
 
 REPORT = "1700000000.000001-report.pdf"
 PDF = "application/pdf"
