@@ -334,7 +334,7 @@ class Answer:
             after = thread.forgotten_before if thread else None
             said = await self._with.workspace.history(key, after=after, before=self._posts[0].ts)
             history = await self._with_files(said)
-        backend_thread = await self._with.backend.create_thread(key, history)
+        backend_thread = await self._with.backend.create_thread(key, history, moderated=self._assistant.moderation)
         await self._with.storage.map_thread(key, self._with.backend.name, backend_thread)
         return backend_thread
 

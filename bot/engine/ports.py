@@ -389,8 +389,9 @@ class Backend(Protocol):
     async def transcribe(self, audio: Attachment) -> str:
         """What is said in a recording. Raises BackendError, BackendUnsupported where there is no such service."""
 
-    async def create_thread(self, key: ThreadKey, history: Sequence[Message]) -> str:
-        """Make a backend thread that begins with `history`. Returns its id."""
+    async def create_thread(self, key: ThreadKey, history: Sequence[Message], *, moderated: bool = False) -> str:
+        """Make a backend thread that begins with `history`; with `moderated`, without what the provider's safety check
+        objects to. Returns its id."""
 
     def run(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
         """Forward the messages, start the run and follow it to its end.

@@ -133,8 +133,18 @@ class AgentsBackend:
         except openai.APIError as error:
             raise translated(error) from error
 
-    async def create_thread(self, key: ThreadKey, history: Sequence[Message]) -> str:  # noqa: ARG002 - nobody else's
-        return await self._sessions.create_thread(history)
+    async def create_thread(
+        self,
+        key: ThreadKey,  # noqa: ARG002 - nobody else's
+        history: Sequence[Message],
+        *,
+        moderated: bool = False,
+    ) -> str:
+        try:
+            said = await self._moderation.allowed(history) if moderated else history
+        except openai.APIError as error:
+            raise translated(error) from error
+        return await self._sessions.create_thread(said)
 
     async def run(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
         check_lengths(request.messages, self.message_limit)

@@ -102,9 +102,10 @@ class AssistantsBackend:
             return [Check("backend assistants", (await self._explained(error)).sentence)]
         return [Check("backend assistants", None), *await check_models(self._client, models)]
 
-    async def create_thread(self, key: ThreadKey, history: Sequence[Message]) -> str:
+    async def create_thread(self, key: ThreadKey, history: Sequence[Message], *, moderated: bool = False) -> str:
         try:
-            return await self._messages.create_thread(key, history)
+            said = await self._moderation.allowed(history) if moderated else history
+            return await self._messages.create_thread(key, said)
         except openai.APIError as error:
             raise await self._explained(error) from error
 

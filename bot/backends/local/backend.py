@@ -130,7 +130,13 @@ class LocalBackend:
     async def transcribe(self, audio: Attachment) -> str:  # noqa: ARG002 - nothing can listen
         raise BackendUnsupported("recordings cannot be written down with this backend")
 
-    async def create_thread(self, key: ThreadKey, history: Sequence[Message]) -> str:  # noqa: ARG002 - nobody else's
+    async def create_thread(
+        self,
+        key: ThreadKey,  # noqa: ARG002 - nobody else's
+        history: Sequence[Message],
+        *,
+        moderated: bool = False,  # noqa: ARG002 - not among its abilities
+    ) -> str:
         thread = f"local-{uuid.uuid4().hex}"
         await self._keep(thread, _HISTORY, [await input_of(message) for message in history if _says(message)])
         return thread
