@@ -265,6 +265,16 @@ async def test_a_server_that_remembers_no_files_has_them_all_the_same(tmp_path: 
     assert first == second
 
 
+async def test_a_file_that_somebody_deleted_does_not_end_every_later_run(tmp_path: Path) -> None:
+    archive = attached(tmp_path, "data.zip", "application/zip", ZIP)
+    async with responses() as bench:
+        thread = await bench.thread(post(archive, text="here is the data"))
+        [file] = bench.server.files
+        await bench.client.files.delete(file)
+        events = await bench.run(request(thread, message(2, "unzip it")))
+    assert text_of(events) == "pong and more"
+
+
 async def test_a_document_for_which_there_is_no_room_is_named(tmp_path: Path) -> None:
     files = [replace(attached(tmp_path, f"{name}.pdf", "application/pdf"), size=30 * 2**20) for name in ("one", "two")]
     async with responses() as bench:

@@ -104,7 +104,8 @@ async def test_a_failed_runs_picture_goes_along_when_it_is_tried_again(tmp_path:
         failing = request(thread, post)
         mark = started(await bench.broken(failing, BackendRefused))
         await bench.backend.cancel(replace(failing, backend_run=mark))
-        await bench.run(request(thread, post, run="run-2", attempt=2))
+        events = await bench.run(request(thread, post, run="run-2", attempt=2))
+        assert started(events).endswith("after:")  # by nothing that was taken out is the answer looked for
         assert [kind for kind, _ in items(bench, thread)] == ["user", "assistant"]
         parts = bench.server.items(thread)[0]["content"]
     assert [part["type"] for part in parts] == ["input_text", "input_image"]

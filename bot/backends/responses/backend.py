@@ -196,10 +196,10 @@ class ResponsesBackend:
         messages = [] if request.outputs else _spoken(request)
         earlier = await self._earlier(request, messages)
         if earlier is None:
-            after = await self._conversations.last_item(request.backend_thread)
-            yield RunStarted(_AFTER + after)
             if request.attempt > 1 and not request.outputs:
                 messages = await self._not_there_yet(request, messages)
+            after = await self._conversations.last_item(request.backend_thread)
+            yield RunStarted(_AFTER + after)
             earlier = self._marked(self._made(request, messages, after), after)
         async with aclosing(earlier) as events:
             async for event in events:

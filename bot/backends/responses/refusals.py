@@ -26,6 +26,9 @@ _Place = tuple[int, int]
 def without_refused(asked: Asked, code: str | None, message: str | None, param: str | None = None) -> Asked | None:
     """What was asked without the files that an error can be about, each named in its message and as unused; None
     where the error is about none of them."""
+    gone = {file for file in asked.files if file in (message or "")}
+    if gone:  # somebody deleted what an earlier post brought
+        return replace(asked, files=[file for file in asked.files if file not in gone])
     blamed = _blamed(asked, code, message, param)
     if not blamed:
         return None

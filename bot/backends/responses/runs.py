@@ -214,7 +214,8 @@ class ResponseRuns:
             response = await self.retrieve(response_id)
             if response is None or response.status not in _GOING:
                 return response
-            if not response.background and asyncio.get_running_loop().time() > until:
+            in_background = self._background or response.background
+            if not in_background and asyncio.get_running_loop().time() > until:
                 _log.warning("response-never-ended", response=response_id)
                 return None
             await asyncio.sleep(self._poll)
@@ -368,7 +369,7 @@ class ResponseRuns:
 
 def _is_refusal(error: openai.APIStatusError) -> bool:
     """Nothing was made."""
-    return error.status_code in (400, 413, 415, 422)
+    return error.status_code in (400, 404, 413, 415, 422)
 
 
 async def _told(found: Found) -> AsyncGenerator[RunEvent, None]:
