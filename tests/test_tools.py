@@ -80,8 +80,8 @@ class TestCalls:
 
 
 def was_given(question: Question, name: str) -> bool:
-    """Whether the model got a file, as a file or within the text."""
-    return name in [file.name for file in question.files] or f"{name}:\n```" in "\n".join(
+    """Whether the model got a file, as a file (in a sandbox with the post's ts before its name) or within the text."""
+    return any(file.name == name or file.name.endswith(f"-{name}") for file in question.files) or f"{name}:\n```" in "\n".join(
         text for _, text in question.messages
     )
 

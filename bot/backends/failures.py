@@ -58,22 +58,29 @@ _IMAGE = (
     BackendRefused,
     "The model server cannot use one of these images. PNG, JPEG, GIF and WebP can be read, if they are whole.",
 )
-_BY_CODE |= dict.fromkeys(
-    (
+#: Codes of a request that was refused for a picture in it (openai/types/responses/response_error.py).
+PICTURE_CODES = frozenset(
+    {
         "empty_image_file",
+        "failed_to_download_image",
         "image_content_policy_violation",
         "image_file_too_large",
         "image_parse_error",
         "image_too_large",
         "image_too_small",
+        "invalid_base64_image",
         "invalid_image",
         "invalid_image_format",
         "invalid_image_mode",
+        "invalid_image_url",
         "unsupported_image_media_type",
-    ),
-    _IMAGE,
+    }
 )
-_BY_CODE["unsupported_file"] = (BackendRefused, "The model server cannot read one of these files.")
+#: ... and for any file.
+FILE_CODES = frozenset({"file_too_large", "invalid_file", "unsupported_file"})
+_FILE = (BackendRefused, "The model server cannot read one of these files.")
+_BY_CODE |= dict.fromkeys(PICTURE_CODES, _IMAGE) | dict.fromkeys(FILE_CODES, _FILE)
+_OVERLOADED = (BackendBusy, "The model has more to do than it can. Please try again in a minute.")
 _NOT_ALLOWED = "The model server does not allow this to Bobbin's key. An admin has to check the key's permissions."
 _REFUSED = "The model server refused the request. An admin finds its reason in Bobbin's log."
 _UNREACHABLE = "The model server cannot be reached right now. Please try again in a minute."
@@ -94,19 +101,35 @@ _BY_KIND: tuple[tuple[type[openai.APIError], tuple[type[BackendError], str]], ..
 OUTCOME_UNKNOWN = (
     "Error: the answer was interrupted. Nobody knows whether this was carried out: do not repeat it, but say so."
 )
-#: Words of servers that give no code of OpenAI's: Ollama's, vLLM's, llama.cpp's.
-#: ... and so much of them is looked at.
+#: So much of a server's words is looked at.
 _WORDS = 500
+#: Words of servers that give no code of OpenAI's: Ollama's, vLLM's, llama.cpp's.
 _NO_MODEL = re.compile(r"\bmodel\b.*\b(?:not found|not exist|not loaded|unknown)\b", re.IGNORECASE | re.DOTALL)
+#: A model that was switched off (https://platform.openai.com/docs/deprecations), and one that has no time: in codes and
+#: in words.
+_RETIRED = re.compile(r"deprecat|retired|decommission|shut[ _]?down", re.IGNORECASE)
+_BUSY = re.compile(r"overload|slow[ _]down", re.IGNORECASE)
+_MODEL = re.compile(r"\bmodel(?:\b|_)", re.IGNORECASE)
+#: HTTP statuses that say the same: gone; and not now, of which 529 is some proxies'.
+_GONE, _NOT_NOW = 410, (503, 529)
 
 
 def lacks_model(error: openai.APIError) -> bool:
-    """Whether the server has not got the model that it was asked for."""
+    """Whether the server has not got the model that it was asked for, or has it no more."""
     if error.code == "model_not_found":
         return True
-    if not isinstance(error, openai.NotFoundError | openai.BadRequestError):
+    if not isinstance(error, openai.APIStatusError) or error.status_code not in (400, 404, _GONE):
         return False
-    return error.param == "model" or _NO_MODEL.search(str(error.message)[:_WORDS]) is not None
+    said = _said(error.code, error.message)
+    spoken_of = error.param == "model" or _MODEL.search(said) is not None
+    # What else could be gone (a conversation, a file) has no model in its name.
+    gone = error.status_code != 400 or bool(_NO_MODEL.search(said) or _RETIRED.search(said))
+    return error.param == "model" or (spoken_of and gone)
+
+
+def _said(code: str | None, message: str | None) -> str:
+    # Compatible servers have numbers for codes.
+    return f"{code or ''} {message or ''}"[:_WORDS]
 
 
 def translated(error: openai.APIError, assistant: Assistant | None = None) -> BackendError:
@@ -134,7 +157,10 @@ def raised_in_run(code: str | None, message: str | None) -> BackendError:
         code = "context_length_exceeded"
     elif "quota" in said:
         code = "insufficient_quota"
-    kind, sentence = _BY_CODE.get(code or "", _BY_CODE["server_error"])
+    known = _BY_CODE.get(code or "")
+    if known is None or code == "server_error":
+        known = _OVERLOADED if _BUSY.search(said) else _BY_CODE["server_error"]
+    kind, sentence = known
     return kind(sentence)
 
 
@@ -144,15 +170,18 @@ def needs_other_model(error: openai.APIError) -> bool:
         return True
     if isinstance(error, openai.RateLimitError):
         return error.code != "insufficient_quota"
-    return isinstance(error, openai.APIStatusError) and error.status_code == 503
+    if not isinstance(error, openai.APIStatusError):
+        return False
+    busy = error.status_code >= 500 and _BUSY.search(_said(error.code, error.message)) is not None
+    return busy or error.status_code in (_GONE, *_NOT_NOW)
 
 
 def run_needs_other_model(code: str | None, message: str | None) -> bool:
     """The same of a run that failed with this code and the server's words for it."""
-    said = (message or "").lower()
+    said = _said(code, message)
     if code == "rate_limit_exceeded":
-        return "quota" not in said
-    return code == "model_not_found" or "overloaded" in said
+        return "quota" not in said.lower()
+    return code == "model_not_found" or bool(_BUSY.search(said) or _RETIRED.search(said))
 
 
 def cut_off(why: str | None) -> str:

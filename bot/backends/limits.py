@@ -14,6 +14,11 @@ RESPONSES_MESSAGE = 1_000_000
 AGENTS_MESSAGE = 200_000
 #: Items in one call (openai/types/conversations/item_create_params.py).
 CONVERSATION_ITEMS = 20
+#: Pairs of an object's metadata, and characters of a value
+#: (https://platform.openai.com/docs/api-reference/conversations/create).
+METADATA_PAIRS, METADATA_VALUE = 16, 512
+#: Files of a code interpreter's container (https://developers.openai.com/api/docs/guides/tools-code-interpreter).
+CONTAINER_FILES = 50
 #: Objects on a page of a list (https://platform.openai.com/docs/api-reference, parameter `limit`).
 PAGE = 100
 #: Characters of a function's description (https://platform.openai.com/docs/api-reference/assistants/createAssistant).
@@ -34,6 +39,14 @@ SEARCHABLE = frozenset(
     {
         ".c", ".cpp", ".cs", ".css", ".doc", ".docx", ".go", ".html", ".java", ".js", ".json", ".md", ".pdf", ".php",
         ".pptx", ".py", ".rb", ".sh", ".tex", ".ts", ".txt",
+    }
+)  # fmt: skip
+#: Endings of text, code and tables among the files that a request may have
+#: (https://developers.openai.com/api/docs/guides/file-inputs).
+READABLE = SEARCHABLE - {".doc", ".docx", ".pdf", ".pptx"} | frozenset(
+    {
+        ".bat", ".cc", ".conf", ".csv", ".cxx", ".def", ".h", ".hh", ".htm", ".in", ".list", ".log", ".markdown",
+        ".mjs", ".pl", ".rst", ".s", ".sql", ".srt", ".text", ".tsv", ".vtt", ".xml",
     }
 )  # fmt: skip
 #: Messages of a thread (https://platform.openai.com/docs/assistants/deep-dive, as it was before August 2026).

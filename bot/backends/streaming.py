@@ -1,6 +1,7 @@
 """Asking for a stream, and being content with less."""
 
 import json
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
@@ -17,6 +18,8 @@ BREAKS = (openai.APIError, httpx2.HTTPError, ValueError)
 _EVENT_STREAM = "text/event-stream"
 #: Answers of servers that do not know `stream` (https://platform.openai.com/docs/guides/error-codes; FastAPI's 422).
 _NOT_TAKEN = (400, 422, 501)
+#: The word, and not "upstream".
+_WORD = re.compile(r"\bstream(?:ing|ed)?\b", re.IGNORECASE)
 
 
 def stream_timeout(silence: float) -> openai.Timeout:
@@ -40,8 +43,8 @@ class StreamedCall(Generic[S]):
             except openai.APIStatusError as error:
                 if not _refuses_stream(error):
                     raise
-                self._give_up()
-        # Not `stream=False`: a server that does not know the parameter would refuse that too.
+        # Not `stream=False`: a server that does not know the parameter would refuse that too. What comes of it tells
+        # whether it was the stream that was refused.
         return await self._received(await call())
 
     async def _received(self, raw: Any) -> openai.AsyncStream[S] | dict[str, Any]:
@@ -63,8 +66,9 @@ class StreamedCall(Generic[S]):
 
 
 def _refuses_stream(error: openai.APIStatusError) -> bool:
-    named = error.param == "stream" or "stream" in str(error.message).lower() or _blames_stream(error.body)
-    return error.status_code in _NOT_TAKEN and named
+    if error.status_code not in _NOT_TAKEN or error.param not in (None, "", "stream"):
+        return False
+    return error.param == "stream" or bool(_WORD.search(str(error.message))) or _blames_stream(error.body)
 
 
 def _blames_stream(body: object) -> bool:

@@ -2,14 +2,17 @@
 
 import asyncio
 import base64
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Literal
 
 import openai
 import structlog
 
+from bot.backends.downloads import safe_name
+from bot.backends.limits import READABLE
 from bot.backends.retries import Patience, patiently
 from bot.engine.ports import Attachment
 from bot.errors import RunBroken
@@ -22,6 +25,61 @@ _TIMEOUT = openai.Timeout(120.0, connect=5.0)
 NOT_TAKEN = "the model server does not take it"
 NOT_NOW = "the model server does not take files at the moment"
 NO_FILES = "the model server takes no files"
+
+_OFFICE = "application/vnd.openxmlformats-officedocument"
+#: Servers know a file by its name's ending. Those that fit a type: the first is given to a name that has none of them.
+_ENDINGS: dict[str, tuple[str, ...]] = {
+    "application/pdf": (".pdf",),
+    "application/msword": (".doc", ".dot"),
+    "application/rtf": (".rtf",),
+    "application/vnd.ms-excel": (".xls", ".xla", ".xlt", ".xlw"),
+    "application/vnd.ms-powerpoint": (".ppt", ".pot", ".pps"),
+    "application/vnd.oasis.opendocument.text": (".odt",),
+    f"{_OFFICE}.presentationml.presentation": (".pptx",),
+    f"{_OFFICE}.spreadsheetml.sheet": (".xlsx",),
+    f"{_OFFICE}.wordprocessingml.document": (".docx",),
+    "text/rtf": (".rtf",),
+    "image/gif": (".gif",),
+    "image/jpeg": (".jpg", ".jpeg"),
+    "image/png": (".png",),
+    "image/webp": (".webp",),
+    "video/mpeg": (".mpeg",),
+    "video/quicktime": (".mp4",),
+    **dict.fromkeys(("audio/flac", "audio/x-flac"), (".flac",)),
+    **dict.fromkeys(("audio/mp4", "audio/x-m4a"), (".m4a", ".mp4")),
+    **dict.fromkeys(("audio/mpeg", "audio/mp3"), (".mp3", ".mpga", ".mpeg")),
+    **dict.fromkeys(("audio/ogg", "audio/opus", "video/ogg"), (".ogg",)),
+    **dict.fromkeys(("audio/wav", "audio/wave", "audio/x-wav"), (".wav",)),
+    **dict.fromkeys(("audio/webm", "video/webm"), (".webm",)),
+    "video/mp4": (".mp4", ".m4a"),
+}
+#: ... and of text: any ending of text fits, and one that has none gets this, or that of plain text.
+_TEXTS = {
+    "application/javascript": ".js",
+    "application/json": ".json",
+    "application/x-sh": ".sh",
+    "application/x-yaml": ".txt",
+    "application/xml": ".xml",
+    "text/csv": ".csv",
+    "text/html": ".html",
+    "text/markdown": ".md",
+    "text/tab-separated-values": ".tsv",
+    "text/xml": ".xml",
+}
+
+
+def fitting_name(name: str, media_type: str, texts: Collection[str] = READABLE) -> str:
+    """The name under which a file is sent to a server that is to read it: a safe form of its own, with an ending by
+    which the server takes it for what it is. `texts` are the endings of text that the server knows. A type of which
+    nothing is known keeps its name."""
+    name = safe_name(name)
+    ending = PurePosixPath(name).suffix.lower()
+    if media_type in _ENDINGS:
+        return name if ending in _ENDINGS[media_type] else name + _ENDINGS[media_type][0]
+    if not (media_type in _TEXTS or media_type.startswith("text/")) or ending in texts:
+        return name
+    own = _TEXTS.get(media_type, ".txt")
+    return name + (own if own in texts else ".txt")
 
 
 async def uploaded(
@@ -62,7 +120,7 @@ class PostUploads:
         """The server's id of a file. Raises openai.APIError, and RunBroken where it is not there any more."""
         if self._given_up is not None:
             return self._given_up
-        about = {"name": file.name, "media_type": file.media_type}
+        about = {"name": fitting_name(file.name, file.media_type), "media_type": file.media_type}
         try:
             return await uploaded(self.client, self.patience, path=file.path, purpose=purpose, **about)
         except openai.APIError as error:

@@ -7,8 +7,10 @@ import asyncio
 import hashlib
 import json
 import mimetypes
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,9 +20,9 @@ import structlog
 from openai.types import VectorStore
 from openai.types.vector_stores import VectorStoreFile
 
-from bot.backends.limits import PAGE
+from bot.backends.limits import PAGE, SEARCHABLE
 from bot.backends.retries import Attempts, Patience, patiently
-from bot.backends.uploads import uploaded
+from bot.backends.uploads import fitting_name, uploaded
 from bot.engine.ports import Assistant
 from bot.errors import BackendBusy, BackendRefused, BackendUnsupported
 
@@ -31,6 +33,8 @@ _KEY, _FILES = "bobbin_assistant", "bobbin_files"
 #: An attribute of a file in a store: the hash of its name and content.
 _FILE = "bobbin_file"
 _NONE = "This model server cannot search files; an admin can take `file_search` out of the assistant's file."
+#: Seconds without a search after which a store of nobody knows whose is taken for one that is left.
+_UNUSED = 3600.0
 #: For a server that reads the files: minutes for large ones.
 READING = Patience(total=300.0, first=0.5, longest=5.0)
 
@@ -50,8 +54,27 @@ class VectorStores:
         self._patience = patience
         self._reading = reading
         self._ready: dict[str, tuple[str, str]] = {}
+        #: Stores that others have taken the place of, how many runs search each, and whose old ones were looked for.
+        self._replaced: dict[str, set[str]] = defaultdict(set)
+        self._searching: Counter[str] = Counter()
+        self._looked: set[str] = set()
         self._digests: dict[Path, tuple[tuple[int, int], str]] = {}
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    @asynccontextmanager
+    async def searched(self, assistant: Assistant) -> AsyncIterator[str | None]:
+        """As `ensure`, for one run: the store stays as long as it lasts, and the ones that the assistant had before go
+        once nobody searches them."""
+        store = await self.ensure(assistant)
+        if store is None:
+            yield None
+            return
+        self._searching[store] += 1
+        try:
+            await self._drop_unsearched(assistant, store)
+            yield store
+        finally:
+            self._searching[store] -= 1
 
     async def ensure(self, assistant: Assistant) -> str | None:
         """The id of a store that has the assistant's files, ready to be searched; None where it has no files.
@@ -66,9 +89,12 @@ class VectorStores:
             wanted = _hash([file.digest for file in files])
             known, store_id = self._ready.get(assistant.key, ("", ""))
             if known != wanted:
+                if store_id:
+                    self._replaced[assistant.key].add(store_id)
                 store_id = (await self._find_or_make(assistant, wanted)).id
                 await self._fill(store_id, files)
                 self._ready[assistant.key] = (wanted, store_id)
+                self._looked.discard(assistant.key)
             return store_id
 
     async def drop_others(self, assistant: Assistant, keep: str) -> None:
@@ -79,6 +105,26 @@ class VectorStores:
                 if store.id != keep:
                     await self._drop(store.id)
         except (openai.APIError, BackendUnsupported) as error:
+            _log.warning("old-vector-store-kept", assistant=assistant.key, error=type(error).__name__)
+
+    async def _drop_unsearched(self, assistant: Assistant, keep: str) -> None:
+        """Delete the stores that `keep` has taken the place of: those of this process once no run of it searches them,
+        and once for each new store those that nobody has searched for an hour. Any other may be what another process
+        searches: an earlier one that is still stopping, or another Bobbin that has an assistant of the same name on
+        this account. Raises nothing."""
+        replaced = self._replaced[assistant.key] - {keep}
+        due = {store for store in replaced if not self._searching[store]}
+        if not due and assistant.key in self._looked:
+            return
+        self._looked.add(assistant.key)
+        try:
+            for store in await self._of(assistant):
+                left = (store.last_active_at or store.created_at) < time.time() - _UNUSED and store.id not in replaced
+                if store.id != keep and (store.id in due or left):
+                    await self._drop(store.id)
+            self._replaced[assistant.key] -= due
+        except (openai.APIError, BackendUnsupported) as error:
+            self._looked.discard(assistant.key)
             _log.warning("old-vector-store-kept", assistant=assistant.key, error=type(error).__name__)
 
     def forget(self, assistant: Assistant) -> None:
@@ -163,12 +209,13 @@ class VectorStores:
 
     async def _add(self, store_id: str, file: _SearchedFile) -> str:
         """Returns the server's id of the file."""
+        media_type = mimetypes.guess_type(file.path.name)[0] or "text/plain"
         file_id = await uploaded(
             self._client,
             self._patience,
             path=file.path,
-            name=file.path.name,
-            media_type=mimetypes.guess_type(file.path.name)[0] or "text/plain",
+            name=fitting_name(file.path.name, media_type, SEARCHABLE),
+            media_type=media_type,
             purpose="assistants",
         )
         add = partial(

@@ -402,8 +402,8 @@ class Backend(Protocol):
         """What is said in a recording. Raises BackendError, BackendUnsupported where there is no such service."""
 
     async def create_thread(self, key: ThreadKey, history: Sequence[Message], assistant: Assistant) -> str:
-        """Make a backend thread that begins with `history`, whose files are for `assistant`, the one that is asked.
-        Returns its id."""
+        """Make a backend thread that begins with `history`; its files are for `assistant`, the one that is asked. With
+        `moderation`, what the provider's safety check objects to is left out. Returns the thread's id."""
 
     def run(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
         """Forward the messages, start the run and follow it to its end.

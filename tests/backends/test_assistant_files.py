@@ -334,7 +334,7 @@ async def test_a_server_that_does_not_listen_says_so(folder: Path) -> None:
 
 @pytest.mark.parametrize("size", [25 * 2**20 + 1, 7])
 async def test_a_recording_that_cannot_be_heard(folder: Path, size: int) -> None:
-    audio = replace(attachment(folder, "memo.xyz", "audio/mp4"), size=size)
+    audio = replace(attachment(folder, "memo.xyz", "audio/x-unknown"), size=size)
     async with assistants() as bench:
         with pytest.raises(BackendError):
             await bench.backend.transcribe(audio)

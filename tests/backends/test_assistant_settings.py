@@ -449,7 +449,7 @@ async def test_an_answer_that_passes_is_shown_once_it_was_checked(tmp_path: Path
     assert [type(event) for event in events[-3:-1]] == [TextDone, FileMade]
     assert not [event for event in events if isinstance(event, TextDelta)]
     assert text_of(events) == "Here it is."
-    assert len(checked) == 2
+    assert len(checked) == 3  # the post, the answer, and the picture in it
 
 
 async def test_text_before_functions_is_checked_too() -> None:

@@ -136,7 +136,11 @@ class AgentsBackend:
             raise translated(error) from error
 
     async def create_thread(self, key: ThreadKey, history: Sequence[Message], assistant: Assistant) -> str:  # noqa: ARG002
-        prepared = await self._files.prepared(assistant, history, lenient=True)
+        try:
+            said = await self._moderation.allowed(history) if assistant.moderation else history
+        except openai.APIError as error:
+            raise translated(error) from error
+        prepared = await self._files.prepared(assistant, said, lenient=True)
         return await self._sessions.create_thread(prepared.messages, prepared.files)
 
     async def run(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:

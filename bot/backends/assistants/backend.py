@@ -107,7 +107,8 @@ class AssistantsBackend:
 
     async def create_thread(self, key: ThreadKey, history: Sequence[Message], assistant: Assistant) -> str:
         try:
-            return await self._messages.create_thread(key, history, assistant.tools)
+            said = await self._moderation.allowed(history) if assistant.moderation else history
+            return await self._messages.create_thread(key, said, assistant.tools)
         except openai.APIError as error:
             raise await self._explained(error) from error
 

@@ -2,22 +2,24 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from itertools import takewhile
 
 import openai
 from openai.types import responses as types
+from openai.types.conversations import ConversationItem
 from openai.types.conversations import Message as ConversationMessage
 
 from bot.backends.checks import check_models, unreachable
 from bot.backends.failures import check_lengths, lacks_model, once_answering, translated
-from bot.backends.limits import AUDIO_BYTES, RESPONSES_MESSAGE
+from bot.backends.limits import AUDIO_BYTES, CONTAINER_FILES, CONVERSATION_ITEMS, RESPONSES_MESSAGE
 from bot.backends.moderation import Moderation
-from bot.backends.responses.conversations import Conversations, has_unanswered
+from bot.backends.responses.conversations import Conversations, text_of, unanswered
 from bot.backends.responses.events import output_of
 from bot.backends.responses.files import ResponseFiles, crowded_out, file_problem
 from bot.backends.responses.items import wanted_calls
 from bot.backends.responses.parameters import Asked, output_item
+from bot.backends.responses.refusals import without_refused
 from bot.backends.responses.runs import ResponseRuns
 from bot.backends.retries import LOCK_PATIENCE, Patience
 from bot.backends.transcription import transcribed
@@ -45,6 +47,8 @@ _POLL = 1.0
 #: Seconds of silence after which a stream counts as broken. A response in the foreground ends with its stream, and a
 #: model may think for minutes without a word.
 _SILENCE = 600.0
+#: Seconds that a response in the foreground gets to end whose stream is over.
+_LINGERING = 8.0
 #: Stands before the id of the item after which a run's items come.
 _AFTER = "after:"
 
@@ -70,10 +74,11 @@ class ResponsesBackend:
         lock_patience: Patience = LOCK_PATIENCE,
         poll: float = _POLL,
         silence: float = _SILENCE,
+        lingering: float = _LINGERING,
     ) -> None:
         """`client` must have `max_retries=0`; `background` has the server go on with responses that nobody listens
-        to (https://platform.openai.com/docs/guides/background); `poll` and `silence` (see ResponseRuns) are in
-        seconds."""
+        to (https://platform.openai.com/docs/guides/background); `poll`, `silence` and `lingering` (see
+        ResponseRuns) are in seconds."""
         patience = patience or Patience()
         self._client = client
         self._patience = patience
@@ -89,6 +94,7 @@ class ResponsesBackend:
             background=background,
             poll=poll,
             silence=silence,
+            lingering=lingering,
         )
 
     async def close(self) -> None:
@@ -123,12 +129,23 @@ class ResponsesBackend:
         except openai.APIError as error:
             raise translated(error) from error
 
-    async def create_thread(self, key: ThreadKey, history: Sequence[Message], assistant: Assistant) -> str:  # noqa: ARG002
+    async def create_thread(self, key: ThreadKey, history: Sequence[Message], assistant: Assistant) -> str:
         try:
             said = [message for message in history if message.text.strip() or message.files]
-            # Files of long ago that only code could open are known by name: a container is the next run's own.
-            items = [(await self._files.input_of(message))[0] for message in said]
-            return await self._conversations.create(key, items)
+            if assistant.moderation:
+                said = await self._moderation.allowed(said)
+            given = await self._given(said)
+            # A file that the server refuses is left out, and named in its message.
+            while True:
+                try:
+                    return await self._conversations.create(key, given.items, given.files)
+                except openai.BadRequestError as error:
+                    # Places in a later call's items are not those in the history.
+                    param = error.param if len(given.items) <= CONVERSATION_ITEMS else None
+                    less = without_refused(given, error.code, error.message, param)
+                    if less is None:
+                        raise
+                    given = less
         except openai.APIError as error:
             raise await self._explained(error) from error
 
@@ -154,7 +171,7 @@ class ResponsesBackend:
             return None
         try:
             ended = await self._runs.cancel(mark.response) if mark.response else None
-            await self._conversations.answer_calls(request.backend_thread)
+            await self._conversations.answer_calls(request.backend_thread, request.outputs)
             await self._keep_asked(request, mark.after, shown)
         except openai.NotFoundError:
             return None  # with its conversation, the run is gone
@@ -163,38 +180,67 @@ class ResponsesBackend:
         return ended
 
     async def _keep_asked(self, request: RunRequest, after: str, shown: str) -> None:
-        """A response that is cancelled leaves nothing in its conversation, and people refer to what they asked."""
+        """A response that did not complete leaves nothing in its conversation, and people refer to what they asked. Its
+        calls, and an earlier attempt, may have left it there."""
         asked = _spoken(request)
-        newer = await self._conversations.items_after(request.backend_thread, after, messages=len(asked))
-        if asked and not any(isinstance(item, ConversationMessage) for item in newer):
-            answer = [Message("", "assistant", shown)] if shown.strip() else []
-            await self._conversations.say(request.backend_thread, [*asked, *answer])
+        newest = await self._conversations.items_after(request.backend_thread, "", messages=len(asked))
+        kept = unanswered([message.text for message in asked], newest)
+        newer = [item for item in _after(newest, after) if isinstance(item, ConversationMessage)]
+        if not asked or (newer and not kept):
+            return  # it was answered after all
+        rest = _unsaid(shown, newest)
+        answer = [Message("", "assistant", rest)] if rest else []
+        missing = [] if kept or request.outputs else asked
+        await self._conversations.say(request.backend_thread, [*missing, *answer])
 
     async def _events(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
         messages = [] if request.outputs else _spoken(request)
         earlier = await self._earlier(request, messages)
         if earlier is None:
-            after = await self._conversations.last_item(request.backend_thread)
-            yield RunStarted(_AFTER + after)
             if request.attempt > 1 and not request.outputs:
                 messages = await self._not_there_yet(request, messages)
-            asked = await self._asked(request, messages)
-            earlier = self._marked(self._runs.make(request, asked, messages, after), after)
+            after = await self._conversations.last_item(request.backend_thread)
+            yield RunStarted(_AFTER + after)
+            earlier = self._marked(self._made(request, messages, after), after)
         async with aclosing(earlier) as events:
             async for event in events:
                 yield event
 
+    async def _made(
+        self, request: RunRequest, messages: Sequence[Message], after: str
+    ) -> AsyncGenerator[RunEvent, None]:
+        """A new response's events."""
+        asked = await self._asked(request, messages)
+        async with self._stores.searched(request.assistant) as store:
+            asked = replace(asked, stores=[store] if store else [])
+            async with aclosing(self._runs.make(request, asked, messages, after)) as events:
+                async for event in events:
+                    yield event
+
     async def _asked(self, request: RunRequest, messages: Sequence[Message]) -> Asked:
         """What the next response is asked: the posts with their files, or what the calls before came to."""
-        items: list[Any] = [output_item(output) for output in request.outputs]
-        for_code: list[str] = []
+        runs_code = "code_interpreter" in request.assistant.tools
+        given = await self._given(messages, code=runs_code)
+        files: Sequence[str] = given.files
+        if runs_code:
+            # A container has what its response is given: those of earlier posts too.
+            known = await self._conversations.files(request.backend_thread)
+            files = [*known, *given.files][-CONTAINER_FILES:]
+            if given.files:
+                await self._conversations.remember(request.backend_thread, files)
+        outputs = [output_item(output) for output in request.outputs]
+        return replace(given, items=[*outputs, *given.items], files=files)
+
+    async def _given(self, messages: Sequence[Message], *, code: bool = True) -> Asked:
+        """Messages as items, with their files uploaded; `code` says whether there is some to open them."""
         crowded = crowded_out(messages)
-        for message in messages:
-            item, files = await self._files.input_of(message, crowded)
-            items.append(item)
-            for_code += files
-        store = await self._stores.ensure(request.assistant)
-        return Asked(items, stores=[store] if store else [], files=for_code)
+        given = [await self._files.given(message, crowded, code=code) for message in messages]
+        return Asked(
+            [each.item for each in given],
+            files=[file for each in given for file in each.for_code],
+            names={file: name for each in given for file, name in each.names.items()},
+            unused=tuple(problem for each in given for problem in each.unused),
+        )
 
     async def _marked(self, events: AsyncGenerator[RunEvent, None], after: str) -> AsyncGenerator[RunEvent, None]:
         """A response's events, its start with where it began."""
@@ -219,10 +265,15 @@ class ResponsesBackend:
         return self._marked(self._runs.take_up(request, response), mark.after)
 
     async def _not_there_yet(self, request: RunRequest, messages: list[Message]) -> list[Message]:
-        """The messages that the conversation does not have: all, or none where an earlier run left them with half
-        an answer."""
+        """The messages that the conversation does not have: all, or none where an earlier run left them with half an
+        answer or with what its calls came to."""
         newest = await self._conversations.items_after(request.backend_thread, "", messages=len(messages))
-        return [] if has_unanswered([message.text for message in messages], newest) else messages
+        kept = unanswered([message.text for message in messages], newest)
+        if not kept or all(map(_is_whole, kept, messages)):
+            return [] if kept else messages
+        # It was cut off before its files were there.
+        await self._conversations.remove(request.backend_thread, kept)
+        return messages
 
     async def _explained(self, error: openai.APIError, request: RunRequest | None = None) -> BackendError:
         """What a refusal means: a 404 can be the model's, the conversation's, or the whole protocol's."""
@@ -268,6 +319,27 @@ class _Mark:
             return None
         response, _, after = request.backend_run.partition(_AFTER)
         return cls(response.strip() or None, after)
+
+
+def _after(items: Sequence[ConversationItem], item: str) -> Sequence[ConversationItem]:
+    """The items after the one with this id; all of them where it is not among them."""
+    place = next((place for place, each in enumerate(items) if item and each.id == item), -1)
+    return items[place + 1 :]
+
+
+def _unsaid(shown: str, items: Sequence[ConversationItem]) -> str:
+    """What was shown of an answer, without what the newest items say of it already."""
+    spoken = [item for item in items if isinstance(item, ConversationMessage)]
+    said = list(takewhile(lambda message: message.role == "assistant", reversed(spoken)))
+    for message in reversed(said):
+        shown = shown.strip().removeprefix(text_of(message))
+    return shown.strip()
+
+
+def _is_whole(kept: ConversationMessage, message: Message) -> bool:
+    """Whether a message was kept with its files, or with a word on them."""
+    parts = [part.type for part in kept.content or []]
+    return not message.files or text_of(kept) != message.text or not {"input_image", "input_file"}.isdisjoint(parts)
 
 
 def _waits_for(response: types.Response, outputs: Sequence[ToolOutput]) -> bool:

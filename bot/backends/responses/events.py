@@ -31,6 +31,8 @@ class ResponseProgress:
         self.error: BackendError | None = None
         #: The server's own words for that, or for what broke its stream.
         self.words = ""
+        #: The code and the words that the stream ended with.
+        self.failure: tuple[str | None, str | None] | None = None
         #: The items that are whole.
         self.items: list[types.ResponseOutputItem] = []
         #: What the answer rests on; the items that were told, the files that are to be fetched and that were.
@@ -38,9 +40,18 @@ class ResponseProgress:
         self.told: set[str] = set()
         self.files: list[ContainerFile] = []
         self.fetched: set[str] = set()
-        self.pictures: list[str] = []
-        self.drawn = 0
+        #: Pictures that came as base64, by the item that drew them.
+        self.pictures: dict[str, str] = {}
         self.containers: set[str] = set()
+
+    def fail(self, code: str | None, message: str | None) -> None:
+        """The stream ended with an error."""
+        self.failure = (code, message)
+        self.error = raised_in_run(code, message)
+
+    def key(self, item: Any, place: int) -> str:
+        """By what an item is known: its id or, where a server gives it none, its place in the response."""
+        return item.id or f"{self.response_id}-{place}"
 
 
 async def read_stream(
@@ -52,8 +63,12 @@ async def read_stream(
     one), or with nothing at all.
     """
     async for event in stream:
+        # Some servers send an event that is no object: to keep a connection open, say.
+        kind = getattr(event, "type", None)
+        if kind is None:
+            continue
         if event.type == "error":
-            progress.error = raised_in_run(event.code, event.message)
+            progress.fail(event.code, event.message)
             progress.words = event.message or ""
             return
         # A server's own kinds of event come without a number.
@@ -78,28 +93,36 @@ def _translated(event: types.ResponseStreamEvent, progress: ResponseProgress) ->
         text = progress.transcript.grow(event.delta or "")
         return [TextDelta(text, event.sequence_number)] if text else []
     if event.type == "response.output_item.added" and event.item:
-        task = begun_task(event.item)
+        task = begun_task(event.item, progress.key(event.item, _place(event, progress)))
         return [task] if task else []
     if event.type == "response.output_item.done" and event.item:
+        place = _place(event, progress)
         progress.items.append(event.item)
         text_done = [TextDone(progress.transcript.close(said(event.item)))] if event.item.type == "message" else []
-        return [*text_done, *ended_item(event.item, progress)]
+        return [*text_done, *ended_item(event.item, place, progress)]
     return []
 
 
-def ended_item(item: Any, progress: ResponseProgress) -> list[RunEvent]:
+def _place(event: Any, progress: ResponseProgress) -> int:
+    """An event's item's place in its response; the next one where a server does not say."""
+    index: int | None = getattr(event, "output_index", None)
+    return len(progress.items) if index is None else index
+
+
+def ended_item(item: Any, place: int, progress: ResponseProgress) -> list[RunEvent]:
     """What an item that is whole tells besides its text, once; files are noted in `progress`."""
-    if item.id in progress.told:
+    key = progress.key(item, place)
+    if key in progress.told:
         return []
-    progress.told.add(item.id)
+    progress.told.add(key)
     if item.type == "code_interpreter_call":
         progress.containers.add(item.container_id)
     if item.type == "image_generation_call" and item.result:
-        progress.pictures.append(item.result)
+        progress.pictures[key] = item.result
     if item.type == "message":
         progress.files += cited_files(item)
         return _sources(item, progress)
-    task = ended_task(item, summaries=progress.summaries)
+    task = ended_task(item, key, summaries=progress.summaries)
     return [task] if task else []
 
 
@@ -164,7 +187,15 @@ def failure_of(response: types.Response) -> BackendError:
 
 def failed_for_its_model(progress: ResponseProgress) -> bool:
     """Whether a response failed, before its first word, for a reason for which another model may not."""
+    failure = failure_before_words(progress)
+    return failure is not None and run_needs_other_model(*failure)
+
+
+def failure_before_words(progress: ResponseProgress) -> tuple[str | None, str | None] | None:
+    """The code and the words with which a response failed of which nothing was told yet; None where it did not."""
     response = progress.ended
-    if response is None or response.status != "failed" or progress.transcript.text or progress.told:
-        return False
-    return response.error is not None and run_needs_other_model(response.error.code, response.error.message)
+    if progress.transcript.text or progress.told or (response is not None and response.status != "failed"):
+        return None
+    if response is not None and response.error is not None:
+        return response.error.code, response.error.message
+    return progress.failure

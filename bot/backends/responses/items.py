@@ -19,6 +19,8 @@ _TITLES = {
     "web_search_call": "Searches the web",
     "image_generation_call": "Draws a picture",
 }
+#: How OpenAI's ids of requests for approval begin.
+_APPROVAL = "mcpr"
 _FAILED = frozenset({"failed", "incomplete"})
 
 
@@ -31,28 +33,28 @@ class ContainerFile:
     name: str
 
 
-def begun_task(item: Any) -> Task | None:
-    """What a tool that was just begun does, if the item is a tool's."""
+def begun_task(item: Any, key: str) -> Task | None:
+    """What a tool that was just begun does, if the item is a tool's; `key` is the task's id."""
     title = _title(item)
-    return Task(item.id, title, TaskStatus.IN_PROGRESS, details=_details(item)) if title and item.id else None
+    return Task(key, title, TaskStatus.IN_PROGRESS, details=_details(item)) if title else None
 
 
-def ended_task(item: Any, *, summaries: bool) -> Task | None:
+def ended_task(item: Any, key: str, *, summaries: bool) -> Task | None:
     """What came of a tool; with `summaries`, what the model says of its reasoning."""
     if item.type == "reasoning":
         said = " ".join(part.text for part in item.summary or [])
-        return Task(item.id, "Thinks", TaskStatus.COMPLETE, output=_line(said)) if summaries and said else None
+        return Task(key, "Thinks", TaskStatus.COMPLETE, output=_line(said)) if summaries and said else None
     title = _title(item)
-    if not title or not item.id:
+    if not title:
         return None
     error = getattr(item, "error", None)
     failed = bool(error) or getattr(item, "status", None) in _FAILED
     return Task(
-        item.id,
+        key,
         title,
         TaskStatus.ERROR if failed else TaskStatus.COMPLETE,
         details=_details(item),
-        output=_line(str(error)) if error else _found(item),
+        output=_line(_words_of(error)) if error else _found(item),
     )
 
 
@@ -77,10 +79,20 @@ def wanted_calls(output: Sequence[Any]) -> tuple[ToolCall, ...]:
     return tuple(
         ToolCall(item.call_id, item.name, item.arguments)
         if item.type == "function_call"
-        else ToolCall(item.id, item.name, item.arguments, server=item.server_label)
+        else ToolCall(approval_call(item.id), item.name, item.arguments, server=item.server_label)
         for item in output
         if item.type in ("function_call", "mcp_approval_request")
     )
+
+
+def approval_call(request: str) -> str:
+    """The call for which a request for approval with this id stands: one can tell by it what is to be answered."""
+    return request if request.startswith(_APPROVAL) else f"{_APPROVAL}:{request}"
+
+
+def approval_request(call: str) -> str | None:
+    """The id of the request for approval for which a call stands; None where it is a function's."""
+    return call.removeprefix(f"{_APPROVAL}:") if call.startswith(_APPROVAL) else None
 
 
 def _annotations(message: types.ResponseOutputMessage) -> Iterator[Any]:
@@ -92,6 +104,8 @@ def _annotations(message: types.ResponseOutputMessage) -> Iterator[Any]:
 def _title(item: Any) -> str | None:
     if item.type == "mcp_call":
         return _line(f"Asks {item.server_label}: {item.name}")
+    if item.type == "mcp_list_tools":  # no news, unless it failed
+        return _line(f"Asks {item.server_label} for its tools") if item.error else None
     return _TITLES.get(item.type)
 
 
@@ -109,6 +123,14 @@ def _found(item: Any) -> str:
     if item.type == "file_search_call":
         return _line(", ".join(item.queries or []))
     return ""
+
+
+def _words_of(error: Any) -> str:
+    """What an MCP server's error says: it is a sentence, or has one, or a list of them."""
+    said = getattr(error, "message", None) or getattr(error, "content", None) or error
+    if not isinstance(said, list):
+        return str(said)
+    return " ".join(str(part.get("text", "") if isinstance(part, dict) else part) for part in said)
 
 
 def _line(text: str) -> str:

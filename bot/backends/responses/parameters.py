@@ -4,19 +4,30 @@ https://platform.openai.com/docs/api-reference/responses/create
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from bot.backends.responses.items import approval_request
 from bot.engine.ports import Assistant, HostedMcp, RunRequest, ToolOutput, ToolSpec
+
+#: Tools of the provider's that may be chosen by their type alone (openai/types/responses/tool_choice_types_param.py).
+_CHOSEN_BY_TYPE = frozenset({"code_interpreter", "file_search", "image_generation"})
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What one response is asked: items, the vector stores that file search looks into, files only code can open."""
+    """What one response is asked: items, the vector stores that file search looks into, files only code can open.
+
+    `names` are what the files among the items are called, by their ids. `unused` are files without which it is asked,
+    each a name, a colon and why, as far as people were not told; `refused` says that the API refused it with some.
+    """
 
     items: Sequence[Any]
     stores: Sequence[str] = ()
     files: Sequence[str] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+    unused: tuple[str, ...] = ()
+    refused: bool = False
 
 
 def parameters_of(request: RunRequest, asked: Asked, model: str, *, background: bool) -> dict[str, Any]:
@@ -63,8 +74,10 @@ def tools_of(request: RunRequest, stores: Sequence[str], files: Sequence[str]) -
 
 def output_item(output: ToolOutput) -> dict[str, Any]:
     """What a call came to, as an item for the API."""
-    if output.approved is not None and output.call.startswith("mcpr"):
-        return {"type": "mcp_approval_response", "approval_request_id": output.call, "approve": output.approved}
+    request = approval_request(output.call)
+    if request is not None:
+        approve = bool(output.approved)
+        return {"type": "mcp_approval_response", "approval_request_id": request, "approve": approve}
     text = f"Error: {output.text}" if output.failed else output.text
     return {"type": "function_call_output", "call_id": output.call, "output": text}
 
@@ -91,14 +104,18 @@ def format_of(wanted: str | Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "json_schema", "name": wanted["name"], "schema": dict(wanted["schema"])}
 
 
-def _choice(wanted: str, tools: Sequence[Mapping[str, Any]]) -> str | dict[str, str]:
+def _choice(wanted: str, tools: Sequence[Mapping[str, Any]]) -> str | dict[str, Any]:
     """none, auto, required, a function's name, or a tool of the provider's; auto where that tool is not offered now,
     because its server is down."""
     if wanted in ("none", "auto", "required"):
         return wanted
     if any(tool.get("name") == wanted for tool in tools):
         return {"type": "function", "name": wanted}
-    return {"type": wanted} if any(tool["type"] == wanted for tool in tools) else "auto"
+    if not any(tool["type"] == wanted for tool in tools):
+        return "auto"
+    if wanted in _CHOSEN_BY_TYPE:
+        return {"type": wanted}
+    return {"type": "allowed_tools", "mode": "required", "tools": [{"type": wanted}]}
 
 
 def _server(server: HostedMcp) -> dict[str, Any]:

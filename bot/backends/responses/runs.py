@@ -14,14 +14,14 @@ import openai
 import structlog
 from openai.types import responses as types
 
-from bot.backends.failures import needs_other_model, raised_in_run
-from bot.backends.responses.conversations import Conversations, answer_to, has_unanswered
+from bot.backends.failures import needs_other_model, run_needs_other_model
+from bot.backends.responses.conversations import Conversations, answer_to, unanswered
 from bot.backends.responses.events import (
     ResponseProgress,
     answer_of,
     ended_event,
     ended_item,
-    failed_for_its_model,
+    failure_before_words,
     failure_of,
     output_of,
     read_stream,
@@ -31,10 +31,22 @@ from bot.backends.responses.events import (
 from bot.backends.responses.files import ResponseFiles, picture
 from bot.backends.responses.items import wanted_calls
 from bot.backends.responses.parameters import Asked, parameters_of
+from bot.backends.responses.refusals import without_refused
 from bot.backends.retries import Patience, patiently
 from bot.backends.streaming import BREAKS, StreamedCall, stream_timeout
 from bot.backends.transcript import joined
-from bot.engine.ports import CallsWanted, Message, RunEnded, RunEvent, RunRequest, RunStarted, RunStatus, TextDone
+from bot.engine.ports import (
+    CallsWanted,
+    FilesUnused,
+    Message,
+    RunEnded,
+    RunEvent,
+    RunRequest,
+    RunStarted,
+    RunStatus,
+    Task,
+    TextDone,
+)
 from bot.errors import ContextOverflow, RunBroken
 
 _log = structlog.get_logger()
@@ -67,15 +79,18 @@ class ResponseRuns:
         background: bool,
         poll: float,
         silence: float,
+        lingering: float,
     ) -> None:
         """`background` has the server go on with a response that nobody listens to. In seconds: `poll` between two
-        looks at a response, `silence` without an event after which a stream counts as broken."""
+        looks at a response, `silence` without an event after which a stream counts as broken, `lingering` until a
+        response in the foreground is given up whose stream is over."""
         self._client = client
         self._patience = patience
         self._conversations = conversations
         self._files = files
         self._background = background
         self._poll = poll
+        self._lingering = lingering
         self._silence = stream_timeout(silence)
         self._streamed: StreamedCall[types.ResponseStreamEvent] = StreamedCall()
 
@@ -93,25 +108,24 @@ class ResponseRuns:
 
         models = deque(dict.fromkeys([request.assistant.model, *request.assistant.fallback_models]))
         while True:
-            opened = await self._opened(request, asked, models, found)
+            asked, opened = await self._opened(request, asked, models, found)
+            if asked.unused:
+                yield FilesUnused(asked.unused)
+                asked = replace(asked, unused=())
             progress = ResponseProgress(summaries=request.assistant.reasoning_summary)
             answer = opened if isinstance(opened, Found) else None
-            if isinstance(opened, types.Response):
-                progress.response_id = opened.id
-                progress.ended = None if opened.status in _GOING else opened
-                yield RunStarted(opened.id)
-            elif isinstance(opened, openai.AsyncStream):
-                async with aclosing(self._stream(request, opened, progress)) as events:
+            if not isinstance(opened, Found):
+                async with aclosing(self._followed(request, opened, progress)) as events:
                     async for event in events:
                         yield event
             if answer is None and progress.ended is None:
                 answer = await self._look(progress, found)
-            if not (models and failed_for_its_model(progress)):
+            other = None if answer else self._otherwise(request, asked, models, progress)
+            if other is None:
                 break
-            _log.warning("model-passed-over", model=progress.ended and progress.ended.model, run=request.run)
             for used in spent(progress.ended):
                 yield used
-            asked = await self._still_asked(request, asked, messages, after)
+            asked = await self._still_asked(request, other, messages, after)
         async with aclosing(_told(answer) if answer else self._concluded(request, progress)) as last:
             async for event in last:
                 yield event
@@ -122,23 +136,42 @@ class ResponseRuns:
         asked: Asked,
         models: deque[str],
         found: Callable[[], Awaitable[Found | None]],
-    ) -> Stream | types.Response | Found:
-        """The response, by the first model that there is and that has time for it; `models` are those left then."""
+    ) -> tuple[Asked, Stream | types.Response | Found]:
+        """The response, and what it was asked: by the first of `models` that there is and that has time for it, and
+        without files that the server refuses."""
         while True:
-            model = models.popleft()
-            create = partial(self._create, request, asked, model)
+            create = partial(self._create, request, asked, models[0])
             try:
-                patience = self._patience.in_haste if models else self._patience
-                return await self._conversations.unlocked(partial(patiently, create, patience, done=found), found)
+                patience = self._patience.in_haste if len(models) > 1 else self._patience
+                opening = self._conversations.unlocked(partial(patiently, create, patience, done=found), found)
+                return asked, await opening
             except openai.APIStatusError as error:
-                if not models or not needs_other_model(error):
+                if len(models) > 1 and needs_other_model(error):
+                    _log.warning("model-passed-over", model=models.popleft(), code=error.code, status=error.status_code)
+                    continue
+                less = without_refused(asked, error.code, error.message, error.param) if _is_refusal(error) else None
+                if less is None:
                     raise
-                _log.warning("model-passed-over", model=model, code=error.code, status=error.status_code)
+                _log.info("files-refused", run=request.run, code=error.code, param=error.param)
+                asked = less
+
+    def _otherwise(
+        self, request: RunRequest, asked: Asked, models: deque[str], progress: ResponseProgress
+    ) -> Asked | None:
+        """What to ask instead after a response that failed before its first word: the same, of another model, or less
+        of this one."""
+        failure = failure_before_words(progress)
+        if failure is None:
+            return None
+        if len(models) > 1 and run_needs_other_model(*failure):
+            _log.warning("model-passed-over", model=models.popleft(), code=failure[0], run=request.run)
+            return asked
+        return without_refused(asked, *failure)
 
     async def _still_asked(self, request: RunRequest, asked: Asked, messages: Sequence[Message], after: str) -> Asked:
-        """What is asked of another model: without what the conversation has kept of the response that failed."""
+        """What is asked then: without what the conversation has kept of the response that failed."""
         newer = await self._conversations.items_after(request.backend_thread, after, messages=len(messages))
-        if not has_unanswered([message.text for message in messages], newer):
+        if not unanswered([message.text for message in messages], newer):
             return asked
         return replace(asked, items=[item for item in asked.items if item.get("type") != "message"])
 
@@ -174,12 +207,18 @@ class ResponseRuns:
             return None
 
     async def ended(self, response_id: str) -> types.Response | None:
-        """Look at a response until it has ended; None where the server does not have it. The engine's deadline
-        ends this, if the response does not."""
+        """Look at a response until it has ended; None where the server does not have it. One in the background ends
+        at the engine's deadline at the latest. One in the foreground ends with its stream: None where it goes on all
+        the same for longer than it is waited for."""
+        until = asyncio.get_running_loop().time() + self._lingering
         while True:
             response = await self.retrieve(response_id)
             if response is None or response.status not in _GOING:
                 return response
+            in_background = self._background or response.background
+            if not in_background and asyncio.get_running_loop().time() > until:
+                _log.warning("response-never-ended", response=response_id)
+                return None
             await asyncio.sleep(self._poll)
 
     async def cancel(self, response_id: str) -> RunEnded | None:
@@ -213,25 +252,25 @@ class ResponseRuns:
         return types.Response.construct(**made)
 
     async def _look(self, progress: ResponseProgress, found: Callable[[], Awaitable[Found | None]]) -> Found | None:
-        """Find out how a response ended whose stream did not say: `progress` has it then, or else the result.
-
-        Raises RunBroken, or the error that the stream ended with, where the server cannot tell.
-        """
+        """Find out how a response ended whose stream did not say: `progress` has it then, or else the result. Neither,
+        where the server cannot tell."""
         response = await self.ended(progress.response_id) if progress.response_id else None
         # A cut is what cancels a response in the foreground: then the conversation may have the answer all the same.
         if response is not None and not (progress.broke and response.status == "cancelled"):
             progress.ended = response
             return None
-        answer = await found()
-        if answer is None:
-            raise progress.error or RunBroken(_BROKE)
-        return answer
+        return await found()
 
-    async def _stream(
-        self, request: RunRequest, stream: Stream, progress: ResponseProgress
+    async def _followed(
+        self, request: RunRequest, opened: Stream | types.Response, progress: ResponseProgress
     ) -> AsyncGenerator[RunEvent, None]:
         """A new response's events, streamed as long as may be."""
-        async with aclosing(self._read(request, stream, progress)) as events:
+        if isinstance(opened, types.Response):
+            progress.response_id = opened.id
+            progress.ended = None if opened.status in _GOING else opened
+            yield RunStarted(opened.id)
+            return
+        async with aclosing(self._read(request, opened, progress)) as events:
             async for event in events:
                 yield event
         async with aclosing(self._read_on(request, progress)) as events:
@@ -253,7 +292,7 @@ class ResponseRuns:
             _log.info("stream-broke", run=request.run, error=type(error).__name__)
             progress.broke = True
             if isinstance(error, openai.APIError) and not isinstance(error, openai.APIConnectionError):
-                progress.error = raised_in_run(error.code, error.message)
+                progress.fail(error.code, error.message)
         finally:
             await stream.close()
 
@@ -281,9 +320,10 @@ class ResponseRuns:
         )
 
     async def _concluded(self, request: RunRequest, progress: ResponseProgress) -> AsyncGenerator[RunEvent, None]:
-        """The last events of a response that has ended."""
+        """The last events of a response that has ended. Raises what broke it where nobody knows how."""
         response, shown = progress.ended, progress.transcript.text
-        assert response is not None
+        if response is None:
+            raise progress.error or RunBroken(_BROKE)
         if response.status == "failed" and not shown:
             failure = failure_of(response)
             if isinstance(failure, ContextOverflow):
@@ -291,8 +331,8 @@ class ResponseRuns:
         text = progress.transcript.settle(answer_of(response), final=response.status == "completed")
         if text is not None:
             yield TextDone(text)
-        for item in output_of(response):
-            for event in ended_item(item, progress):
+        for place, item in enumerate(output_of(response)):
+            for event in ended_item(item, place, progress):
                 yield event
         async with aclosing(self._made(request, progress, final=True)) as files:
             async for file in files:
@@ -313,19 +353,25 @@ class ResponseRuns:
         if final and progress.ended is not None:
             known = {file.file for file in progress.files} | progress.fetched
             for container in progress.containers:
-                progress.files += await self._files.uncited(container, progress.ended.created_at, known)
+                found = await self._files.uncited(container, progress.ended.created_at, known)
+                if isinstance(found, Task):
+                    yield found
+                else:
+                    progress.files += found
         due = {file.file: file for file in progress.files if file.file not in progress.fetched}
         progress.fetched |= due.keys()
         progress.files = []
-        pictures, progress.pictures = progress.pictures, []
-        for result in pictures:
-            progress.drawn += 1
-            drawn = await picture(result, request.folder, progress.drawn)
-            if drawn is not None:
-                yield drawn
+        pictures, progress.pictures = progress.pictures, {}
+        for item, result in pictures.items():
+            yield await picture(result, request.folder, item)
         async with aclosing(self._files.fetched(list(due.values()), request.folder)) as fetched:
             async for file in fetched:
                 yield file
+
+
+def _is_refusal(error: openai.APIStatusError) -> bool:
+    """Nothing was made."""
+    return error.status_code in (400, 404, 413, 415, 422)
 
 
 async def _told(found: Found) -> AsyncGenerator[RunEvent, None]:

@@ -285,8 +285,8 @@ RESPONSE_TOOL = tagged(
     }
 )
 
-_HOSTED = ("file_search", "code_interpreter", "image_generation", "web_search", "web_search_2025_08_26",
-           "web_search_preview", "web_search_preview_2025_03_11")  # fmt: skip
+_HOSTED = ("file_search", "code_interpreter", "image_generation", "web_search_preview", "web_search_preview_2025_03_11")
+"""What may be chosen by its type alone: openai/types/responses/tool_choice_types_param.py."""
 _CHOICES: Mapping[str, Check] = {
     **dict.fromkeys(_HOSTED, shape({"type": text()})),
     "function": shape({"type": text(), "name": text()}),
@@ -301,8 +301,13 @@ def check_choice(choice: str | Json | None, tools: list[Json]) -> None:
     """Refuses the choice of a tool that is not offered."""
     if choice == "required" and not tools:
         raise bad_request("Tool choice 'required' must be specified with 'tools' parameter.", param="tool_choice")
-    if not isinstance(choice, dict) or choice["type"] == "allowed_tools":
+    if not isinstance(choice, dict):
         return
+    for each in choice["tools"] if choice["type"] == "allowed_tools" else [choice]:
+        _check_offered(each, tools)
+
+
+def _check_offered(choice: Json, tools: list[Json]) -> None:
     key = {"function": "name", "mcp": "server_label"}.get(choice["type"], "type")
     if not any(tool["type"] == choice["type"] and tool.get(key) == choice[key] for tool in tools):
         raise bad_request(f"Tool choice '{choice[key]}' not found in 'tools' parameter.", param="tool_choice")
