@@ -43,7 +43,7 @@ def check(folder: Annotated[Path | None, typer.Argument(help="Where the files ar
         for mistake in looked.mistakes:
             typer.echo(f"not ok  {mistake}")
         if not looked.mistakes:
-            typer.echo(f"ok      {looked.at}" + (f" ({looked.without})" if looked.without else ""))
+            typer.echo(f"ok      {looked.at}" + (f" ({'; '.join(looked.notes)})" if looked.notes else ""))
         wrong = wrong or bool(looked.mistakes)
     if wrong:
         raise typer.Exit(1)

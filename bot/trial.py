@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bot.app import connect_backend
 from bot.engine.answer import MOST_LEGS
-from bot.engine.assistants import fitted, load_assistants, problems_of, told_left_out, with_tokens
+from bot.engine.assistants import fitted, load_assistants, problems_of, told_left_out, with_its_tokens
 from bot.engine.ports import (
     Assistant,
     Backend,
@@ -50,7 +50,8 @@ async def attempt(settings: Settings, key: str, question: str, terminal: Termina
         raise BobbinError("The question is empty.")
     question = question.encode("utf-8", "replace").decode()  # a terminal hands on any bytes
     assistants = load_assistants(settings.bobbin_assistants, settings.bobbin_default_assistant)
-    assistant = with_tokens(assistants, environment()).get(key)
+    # Only its own: what another lacks is no reason not to try this one.
+    assistant = with_its_tokens(assistants.get(key), environment())
     async with AsyncExitStack() as stack:
         # Nothing of it is kept.
         storage = await SqliteStorage.open("sqlite:///:memory:")
@@ -101,7 +102,7 @@ async def _request(
 
 
 def _check(assistant: Assistant, backend: Backend, toolbox: CombinedToolbox) -> None:
-    """Only of this one: another that cannot be used here is no reason not to try it."""
+    """Raises AssistantFileError for the first thing that it wants and cannot have here."""
     for problem in problems_of(assistant, backend.name, backend.abilities, toolbox.known(), toolbox.servers()):
         raise AssistantFileError(problem)
 

@@ -115,6 +115,16 @@ def test_servers_are_known_without_a_connection(run: Any, tmp_path: Path) -> Non
     )
 
 
+def test_a_token_that_is_not_set_is_told_and_no_mistake(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    servers = "".join(
+        f"  - {{label: {label}, url: https://wiki.example/mcp, authorization: '${{{name}}}'}}\n"
+        for label, name in (("a", "NOPE_TOKEN"), ("b", "NOPE_TOKEN"), ("c", "THERE"))
+    )
+    (tmp_path / "mine" / "a.md").write_text(f"---\nname: A\nmodel: m\nhosted_mcp:\n{servers}---\nHi\n")
+    assert run("check", "mine", THERE="x") == (0, "ok      mine/a.md (NOPE_TOKEN is not set here)\n", "")
+
+
 def test_a_folder_without_files_is_one_line(run: Any) -> None:
     code, out, err = run("check", "nowhere")
     assert (code, out, err) == (2, "", "bobbin: nowhere holds no *.md definition.\n")

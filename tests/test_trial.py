@@ -278,6 +278,16 @@ async def test_another_assistant_that_cannot_be_used_here_is_not_in_the_way(tmp_
     assert "web_search cannot be used with BOBBIN_BACKEND=local" in err
 
 
+async def test_a_token_that_another_assistant_lacks_is_not_in_the_way(tmp_path: Path) -> None:
+    server = "{label: wiki, url: https://wiki.example/mcp, approval: false, authorization: '${NOPE_TOKEN}'}"
+    async with place(tmp_path, "responses", ScriptedBrain({"why": "So."})) as (there, _):
+        there.assistant(f"hosted_mcp: [{server}]\n", key="b")
+        assert await there.tried("a", "why") == (0, "So.\n", "")
+        code, out, err = await there.tried("b", "why")
+    assert (code, out) == (2, "")
+    assert err == "bobbin: mine/b.md: hosted_mcp: NOPE_TOKEN is not set; put it into the environment or into .env.\n"
+
+
 async def test_a_tool_that_it_can_do_without_is_left_out_and_told(tmp_path: Path) -> None:
     async with place(tmp_path, "local", ScriptedBrain({"why": "So."})) as (there, _):
         there.assistant("tools: [code_interpreter]\noptional_tools: [code_interpreter]\n")

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from bot.engine.assistant_files import HOSTED_TOOLS, definitions, read_assistant
-from bot.engine.ports import Ability, Assistant, Scope, Thread
+from bot.engine.ports import Ability, Assistant, HostedMcp, Scope, Thread
 from bot.errors import AssistantFileError, CommandError
 
 #: What to do about an ability that an assistant has by default.
@@ -87,19 +87,31 @@ def load_assistants(folder: Path, default: str | None) -> Assistants:
 def with_tokens(assistants: Assistants, environment: Mapping[str, str]) -> Assistants:
     """The assistants, with `environment`'s values for the `${NAME}` that their files have in the place of tokens.
     Raises AssistantFileError where one is missing."""
-    return Assistants((_with_tokens(each, environment) for each in assistants.all()), assistants.default.key)
+    return Assistants((with_its_tokens(each, environment) for each in assistants.all()), assistants.default.key)
 
 
-def _with_tokens(assistant: Assistant, environment: Mapping[str, str]) -> Assistant:
-    servers = []
-    for server in assistant.hosted_mcp:
-        name = (server.authorization or "")[2:-1]
-        if name and name not in environment:
-            raise AssistantFileError(
-                f"{assistant.source}: hosted_mcp: {name} is not set; put it into the environment or into .env."
-            )
-        servers.append(replace(server, authorization=environment[name]) if name else server)
+def with_its_tokens(assistant: Assistant, environment: Mapping[str, str]) -> Assistant:
+    """One assistant, as `with_tokens` does it."""
+    for name in missing_tokens(assistant, environment):
+        raise AssistantFileError(
+            f"{assistant.source}: hosted_mcp: {name} is not set; put it into the environment or into .env."
+        )
+    servers = (
+        replace(server, authorization=environment[name]) if (name := _token_of(server)) else server
+        for server in assistant.hosted_mcp
+    )
     return replace(assistant, hosted_mcp=tuple(servers))
+
+
+def missing_tokens(assistant: Assistant, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The names of tokens that an assistant's file has and the environment has not, each once."""
+    names = dict.fromkeys(map(_token_of, assistant.hosted_mcp))
+    return tuple(name for name in names if name and name not in environment)
+
+
+def _token_of(server: HostedMcp) -> str:
+    """The name in a server's `${NAME}`; empty where it needs none."""
+    return (server.authorization or "")[2:-1]
 
 
 def same_keys(assistants: Iterable[Assistant]) -> Iterator[str]:
