@@ -11,7 +11,7 @@ from bot.engine.assistants import load_assistants
 from bot.log import configure
 from bot.old_assistants import imported, old_ids, write_files
 from bot.old_objects import read_objects
-from bot.settings import Settings, load_settings
+from bot.settings import Settings, environment, load_settings
 
 #: What a shell expects of a program that Ctrl-C ended (https://tldp.org/LDP/abs/html/exitcodes.html).
 _INTERRUPTED = 130
@@ -60,7 +60,7 @@ def import_(
     """Make files of assistants that were saved from the old Assistants API, and say what does not carry over; exit
     code 1 where something saved could not be made a file."""
     saved = read_objects(file)
-    folder = into or _settings().bobbin_assistants
+    folder = into or _settings().own_assistants
     result = imported(saved.objects, datetime.now(UTC).date(), old_ids(folder))
     written = write_files(result.made, folder, force=force)
     for each, path in zip(result.made, written, strict=True):
@@ -86,10 +86,15 @@ def try_(
     """Ask one question in the terminal, through the configured backend. Needs no Slack."""
     try:
         # Imported here: it takes a second, which no other command should wait for.
-        from bot.terminal import Terminal
+        from bot.terminal import Terminal, one_place
         from bot.trial import attempt
 
-        terminal = Terminal(lambda text: typer.echo(text, nl=False), lambda line: typer.secho(line, err=True, dim=True))
+        plain = "NO_COLOR" in environment()  # https://no-color.org
+        terminal = Terminal(
+            lambda text: typer.echo(text, nl=False),
+            lambda line: typer.secho(line, err=True, dim=not plain),
+            together=one_place(),
+        )
         asyncio.run(attempt(_settings(), key, question, terminal))
     except KeyboardInterrupt:
         raise typer.Exit(_INTERRUPTED) from None

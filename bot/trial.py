@@ -42,6 +42,8 @@ from storage.sqlite import SqliteStorage
 _PLACE = ThreadKey("terminal", "terminal", "1.000000")
 #: Seconds to end a run at the backend, for whoever pressed Ctrl-C.
 _CANCEL_PATIENCE = 10.0
+#: What a model is told where a call needs a person and there is none.
+_NOBODY = "This needs approval, and nobody could be asked."
 
 
 async def attempt(settings: Settings, key: str, question: str, terminal: Terminal) -> None:
@@ -138,7 +140,9 @@ class _Trial:
         self._terminal.end(self._sources)
         ended = self._ended
         if ended is not None and ended.status is not RunStatus.COMPLETED:
-            raise BobbinError(ended.reason or f"The run ended as {ended.status}.")
+            # What was cut off will be cut off again; what failed may not fail again.
+            kind = BobbinError if ended.status is RunStatus.INCOMPLETE else RunBroken
+            raise kind(ended.reason or f"The run ended as {ended.status}.")
 
     async def _legs(self) -> None:
         for _ in range(MOST_LEGS):
@@ -185,7 +189,8 @@ class _Trial:
         if self._toolbox.needs_approval(self._request.assistant, call):
             approved = await self._approved(call)
             if not approved:
-                return ToolOutput(call.id, "The person denied this. Nothing was done.", failed=True, approved=False)
+                why = "The person denied this." if approved is not None else _NOBODY
+                return ToolOutput(call.id, f"{why} Nothing was done.", failed=True, approved=False)
             if call.server is not None:  # the provider makes the call
                 return ToolOutput(call.id, "Approved.", approved=True)
         self._terminal.note(f"Uses {call.name} {call.arguments}")
@@ -194,8 +199,8 @@ class _Trial:
             self._terminal.note(f"{call.name}: failed {output.text}")
         return output
 
-    async def _approved(self, call: ToolCall) -> bool:
-        """Ask the person, for as long as they take."""
+    async def _approved(self, call: ToolCall) -> bool | None:
+        """Ask the person, for as long as they take. None where there is nobody."""
         loop = asyncio.get_running_loop()
         left = (self._deadline.when() or loop.time()) - loop.time()
         self._deadline.reschedule(None)

@@ -68,6 +68,17 @@ def test_all_are_listed_with_a_star_at_the_default(run: Any) -> None:
     assert "code_interpreter" in next(line for line in out.splitlines() if "math-tutor" in line)
 
 
+def test_where_there_is_no_folder_those_that_ship_are_used_and_never_written_to(run: Any, tmp_path: Path) -> None:
+    unset = {"BOBBIN_ASSISTANTS": ""}
+    code, out, _ = run("list", **unset)
+    assert (code, "*  general" in out) == (0, True)
+    (tmp_path / "old.json").write_text(json.dumps(_OLD))
+    assert run("import", "old.json", **unset)[1].startswith("assistants/math-tutor.md\n")
+    assert [path.name for path in (tmp_path / "assistants").iterdir()] == ["math-tutor.md"]
+    code, out, _ = run("list", **unset)
+    assert (code, "general" in out) == (0, False)
+
+
 def test_every_mistake_of_every_file_is_told(run: Any, tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()

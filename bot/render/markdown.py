@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bot.engine.ports import Source
+from bot.engine.sandbox_links import unlinked
 from bot.render.limits import MARKDOWN_TEXT
 
 #: Characters a message may hold: room is left to close a code block, and for Slack's own counting of entities.
@@ -20,11 +21,6 @@ _PARAGRAPH_AFTER = 9_000
 _LONGEST_WORD = 40
 
 _LIVE_ENTITY = re.compile(r"<(?=[!@#])")
-#: A link into the model's own sandbox, where nobody else can follow it: the file itself is posted.
-_SANDBOX_LINK = re.compile(r"!?\[([^\]\n]{0,300})\]\(sandbox:[^)\n]{0,500}\)")
-#: The beginning of what may become one, at the end of a growing text.
-_OPEN_LINK = re.compile(r"!?\[[^\]\n]{0,300}(?:\](?:\((?:s[^)\n]{0,500})?)?)?\Z")
-_LINK_ROOM = 820
 _BRACKETS = re.compile(r"[\[\]\\]")
 _WEB_ADDRESS = re.compile(r"https?://[^\s()<>\[\]|]+")
 _FENCE = re.compile(r"^ {0,8}(?P<mark>`{3,}|~{3,})[ \t]*(?P<info>[^`\s]{0,40})[^`\n]*$")
@@ -38,14 +34,7 @@ def harmless(text: str) -> str:
     Slack reads `<@…>`, `<#…>` and `<!…>` as live entities
     (https://docs.slack.dev/messaging/formatting-message-text#escaping).
     """
-    return _LIVE_ENTITY.sub("&lt;", _SANDBOX_LINK.sub(r"\1", text))
-
-
-def held_back(text: str) -> int:
-    """Where a growing text's end begins that may still become a link into the sandbox; its length where none does."""
-    start = max(len(text) - _LINK_ROOM, 0)
-    link = _OPEN_LINK.search(text, start)
-    return link.start() if link else len(text)
+    return _LIVE_ENTITY.sub("&lt;", unlinked(text))
 
 
 def listed(sources: Sequence[Source]) -> str:

@@ -24,10 +24,11 @@ from bot.engine.ports import (
     Task,
     TaskStatus,
 )
+from bot.engine.sandbox_links import held_back
 from bot.errors import FileUnusable, SlackRefused, StoppedByUser
 from bot.render.governor import UNCERTAIN, Governor, Urgency
 from bot.render.limits import STATUS_LIFETIME, STREAM_LIFETIME
-from bot.render.markdown import harmless, held_back, listed, page_end, page_text, settled, whole_lines
+from bot.render.markdown import harmless, listed, page_end, page_text, settled, whole_lines
 from bot.render.messages import (
     GrowingMessage,
     MessageGoneError,
