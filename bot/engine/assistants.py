@@ -61,8 +61,8 @@ class Assistants:
         return "There are: " + ", ".join(f"`{known}`" for known in self._by_key) + "."
 
 
-def load_assistants(folder: Path, default: str | None) -> Assistants:
-    """Read every `*.md` of a folder.
+def load_assistants(folder: Path, default: str | None, more: Path | None = None) -> Assistants:
+    """Read every `*.md` of a folder, and of one with `more` of them, whose keys give way to the folder's.
 
     `default` is the key that answers where nothing was chosen; without one, `general`, else the first file.
     Raises AssistantFileError naming file, line and mistake.
@@ -71,7 +71,10 @@ def load_assistants(folder: Path, default: str | None) -> Assistants:
         raise AssistantFileError(
             f"BOBBIN_ASSISTANTS: there is no folder {folder}; point it at a folder of *.md definitions."
         )
-    assistants = [read_assistant(path) for path in definitions(folder)]
+    paths = definitions(folder)
+    own = {path.stem.lower() for path in paths}
+    paths += [path for path in definitions(more) if path.stem.lower() not in own] if paths and more else []
+    assistants = [read_assistant(path) for path in paths]
     if not assistants:
         raise AssistantFileError(f"BOBBIN_ASSISTANTS: {folder} holds no *.md definition; put one there.")
     for problem in same_keys(assistants):

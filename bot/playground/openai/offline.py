@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bot.playground.openai.brain import CodeInterpreterCall, FileLink, MadeFile, Piece, Question, words
 from bot.playground.openai.demonstrations import demonstration
 from bot.playground.openai.small_talk import ABILITIES, REAL_MODEL, Post, given_files, introduction, posts, small_talk
+from bot.playground.openai.wishes import told_outputs, wished_call, wished_source
 from bot.playground.openai.workshop import TookTooLong, Workshop
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ _CHARACTERS_READ = 2_000
 
 
 class OfflineBrain:
-    """Solves school mathematics with sympy and draws functions; for anything else it says that it cannot."""
+    """Solves school mathematics with sympy, draws functions, calls the tool and cites the file that a post names; for
+    anything else it says that it cannot."""
 
     def __init__(self, deadline: float = 10.0) -> None:
         """`deadline` is how long it tries to solve something, in seconds."""
@@ -27,11 +29,24 @@ class OfflineBrain:
 
     async def answer(self, question: Question) -> AsyncIterator[Piece]:
         """Who it is and what it was given, where that is due; then the answer, with its code where code may run."""
+        heard = posts(question) or [Post(None, "")]
+        told = told_outputs(question)
+        call = None if told else wished_call(question, heard[-1].text)
+        if call:
+            yield call
+            return
         for part in (introduction(question), given_files(question)):
             for word in words(f"{part}\n\n" if part else ""):
                 yield word
-        heard = posts(question) or [Post(None, "")]
-        text = small_talk(question, heard) or demonstration(heard[-1].text)
+        cited = [] if told else list(wished_source(question, heard[-1].text))
+        for piece in cited:
+            yield piece
+        if not cited:
+            async for piece in self._said(question, heard, told):
+                yield piece
+
+    async def _said(self, question: Question, heard: Sequence[Post], told: str | None) -> AsyncIterator[Piece]:
+        text = told or small_talk(question, heard) or demonstration(heard[-1].text)
         solution = None if text else await self._solve(heard)
         run = solution if solution and "python" in solution and "code_interpreter" in question.tools else None
         if run:
