@@ -92,7 +92,7 @@ def try_(
         plain = "NO_COLOR" in environment()  # https://no-color.org
         terminal = Terminal(
             lambda text: typer.echo(text, nl=False),
-            lambda line: typer.secho(line, err=True, dim=not plain),
+            lambda line: typer.secho(line, err=True, dim=None if plain else True),
             together=one_place(),
         )
         asyncio.run(attempt(_settings(), key, question, terminal))
