@@ -28,30 +28,32 @@ class OfflineBrain:
         self._workshop = Workshop(deadline)
 
     async def answer(self, question: Question) -> AsyncIterator[Piece]:
-        """Who it is and what it was given, where that is due; then the answer, with its code where code may run."""
+        """A call, where a post asks for one; else who it is and what it was given, where that is due, and the answer.
+        What it does comes before what it says: so that is one text."""
         heard = posts(question) or [Post(None, "")]
         told = told_outputs(question)
-        call = None if told else wished_call(question, heard[-1].text)
-        if call:
+        if not told and (call := wished_call(question, heard[-1].text)):
             yield call
             return
-        for part in (introduction(question), given_files(question)):
-            for word in words(f"{part}\n\n" if part else ""):
-                yield word
-        cited = [] if told else list(wished_source(question, heard[-1].text))
-        for piece in cited:
-            yield piece
-        if not cited:
-            async for piece in self._said(question, heard, told):
+        first = "".join(f"{part}\n\n" for part in (introduction(question), given_files(question)) if part)
+        if not told and (cited := wished_source(question, heard[-1].text)):
+            search, *rest = cited
+            for piece in (search, *words(first), *rest):
                 yield piece
-
-    async def _said(self, question: Question, heard: Sequence[Post], told: str | None) -> AsyncIterator[Piece]:
+            return
         text = told or small_talk(question, heard) or demonstration(heard[-1].text)
+        async for piece in self._worked_out(question, heard, first, text):
+            yield piece
+
+    async def _worked_out(
+        self, question: Question, heard: Sequence[Post], first: str, text: str | None
+    ) -> AsyncIterator[Piece]:
+        """What comes `first`, then the text; where there is none it is worked out, with code where code may run."""
         solution = None if text else await self._solve(heard)
         run = solution if solution and "python" in solution and "code_interpreter" in question.tools else None
         if run:
             yield CodeInterpreterCall(run["python"], run["logs"], tuple(_pictures(run)))
-        for word in words(text or _explained(solution, question)):
+        for word in words(first + (text or _explained(solution, question))):
             yield word
         for name in run["pictures"] if run else ():
             yield FileLink(name, text=False)

@@ -6,10 +6,10 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from bot.playground.openai.brain import FileCitation, FileSearch, FoundPassage, FunctionCall, Piece, Question
+from bot.playground.openai.brain import FileCitation, FileSearch, FoundPassage, FunctionCall, Piece, Question, words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping, Sequence
 
 _WORDS = re.compile(r"[^a-z0-9]+")
 #: What may stand between the words of a name, as in "search the channel".
@@ -40,16 +40,16 @@ def told_outputs(question: Question) -> str | None:
     return "This is what came of it:\n\n" + "\n\n".join(quoted) if outputs else None
 
 
-def wished_source(question: Question, text: str) -> Iterator[Piece]:
-    """An answer that cites the searched file that a text names by the last word of its name; nothing without one."""
+def wished_source(question: Question, text: str) -> Sequence[Piece]:
+    """A search, and an answer that cites the searched file that a text names by the last word of its name; nothing
+    without one."""
     for file in question.files:
         stem = file.name.rpartition(".")[0] or file.name
         if file.kind == "searched" and _named(_WORDS.split(stem.lower())[-1], text):
-            yield FileSearch((text[:100],), (FoundPassage(file.name, ""),))
-            yield "I cannot read, so this only shows how a source is cited: your answer would stand in this file"
-            yield FileCitation(file.name)
-            yield "."
-            return
+            search = FileSearch((text[:100],), (FoundPassage(file.name, ""),))
+            said = "I cannot read, so this only shows how a source is cited: your answer would stand in this file"
+            return (search, *words(said), FileCitation(file.name), ".")
+    return ()
 
 
 def _named(name: str, text: str) -> re.Match[str] | None:
