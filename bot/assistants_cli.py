@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -89,10 +90,10 @@ def try_(
         from bot.terminal import Terminal, one_place
         from bot.trial import attempt
 
-        plain = "NO_COLOR" in environment()  # https://no-color.org
+        note = typer.echo if "NO_COLOR" in environment() else partial(typer.secho, dim=True)  # https://no-color.org
         terminal = Terminal(
             lambda text: typer.echo(text, nl=False),
-            lambda line: typer.secho(line, err=True, dim=None if plain else True),
+            lambda line: note(line, err=True),
             together=one_place(),
         )
         asyncio.run(attempt(_settings(), key, question, terminal))
