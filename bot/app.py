@@ -22,6 +22,7 @@ from bot.engine.assistants import check_abilities, left_out, load_assistants, wi
 from bot.engine.attachments import Attachments
 from bot.engine.calls import Calls
 from bot.engine.commands import Commands
+from bot.engine.folders import Folders
 from bot.engine.intake import Intake
 from bot.engine.ports import Backend, Storage, Usage
 from bot.engine.runs import Runs
@@ -89,6 +90,7 @@ async def running(settings: Settings, more: Path | None = None) -> AsyncIterator
             if missing := left_out(each, backend.abilities):
                 _log.warning("tools-left-out", assistant=each.key, tools=missing, backend=backend.name)
         assistants = assistants.fitted(backend.abilities)
+        toolbox.start(assistants.all())
         commands = Commands(storage, assistants)
         waiting = Waiting(notices)
         stack.push_async_callback(waiting.close)
@@ -102,9 +104,11 @@ async def running(settings: Settings, more: Path | None = None) -> AsyncIterator
             calls=Calls(storage, toolbox, notices, patience=settings.bobbin_approval_timeout),
             secret=hashlib.sha256(settings.bot_token.encode()).digest(),
         )
+        folders = await open_folders()
+        stack.push_async_callback(folders.close)
         uploads = SlackUploads(governor, session, settings.slack_api_url)
         replies = SlackReplies(governor, notices, uploads, bot_user)
-        runs = Runs(helpers, replies, commands, timeout=settings.bobbin_run_timeout)
+        runs = Runs(helpers, replies, commands, folders, timeout=settings.bobbin_run_timeout)
         worker = Worker(storage, runs, commands, notices, waiting)
         scheduler = TaskScheduler(worker.drain)
         stack.push_async_callback(scheduler.close, settings.bobbin_grace)
@@ -156,6 +160,16 @@ def bolt_app(settings: Settings, session: aiohttp.ClientSession, identity: Async
         raise_error_for_unhandled_request=True,
         attaching_conversation_kwargs_enabled=False,
     )
+
+
+async def open_folders() -> Folders:
+    """Where files of runs lie. Raises SettingsError."""
+    try:
+        return await Folders.open()
+    except OSError as error:
+        raise SettingsError(
+            f"TMPDIR: no folder for temporary files can be made ({_why(error)}); point it at one that is writable."
+        ) from error
 
 
 @asynccontextmanager

@@ -179,5 +179,7 @@ async def _tools(settings: Settings, assistants: Assistants, backend: Backend) -
                 yield Finding(True, f"assistant {assistant.key}", without)
             for problem in problems_of(assistant, backend.name, backend.abilities, toolbox.known(), toolbox.servers()):
                 yield Finding(False, f"assistant {assistant.key}", problem)
+            for problem in toolbox.astray(assistant):
+                yield Finding(False, f"assistant {assistant.key}", problem)
     finally:
         await toolbox.close()

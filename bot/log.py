@@ -9,8 +9,11 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-#: Slack's and OpenAI's tokens, wherever they turn up.
-_SECRET = re.compile(r"\b(xox[a-z](?:\.xox[a-z])?-|xapp-|sk-)[A-Za-z0-9_.-]{4,}")
+#: The tokens of Slack, OpenAI, GitHub and GitLab, wherever they turn up, and any other in its usual place.
+_SECRET = re.compile(r"\b(xox[a-z](?:\.xox[a-z])?-|xapp-|sk-|gh[a-z]_|github_pat_|glpat-)[A-Za-z0-9_.-]{4,}")
+_BEARER = re.compile(r"(\b[Bb]earer )[A-Za-z0-9_.~+/=-]{8,}")
+#: The password within an address.
+_PASSWORD = re.compile(r"(://[^\s/:@]*:)[^\s/@]+(?=@)")
 #: What lets a Socket Mode connection in, within its address.
 _TICKET = re.compile(r"([?&]ticket=)[^&\s'\"]+")
 #: Characters of a secret that is replaced; a shorter one may be a word.
@@ -57,14 +60,17 @@ def configure(log_format: str, level: str, secrets: Sequence[str] = ()) -> None:
 
 def redacting(secrets: Sequence[str]) -> Processor:
     """Takes tokens out of every string of a log line, and `secrets`, which may look like anything."""
-    ours = [secret for secret in secrets if len(secret) >= _SHORTEST]
+    # The longest first: one may be a part of another.
+    ours = sorted((secret for secret in secrets if len(secret) >= _SHORTEST), key=len, reverse=True)
 
     def redacted(value: Any) -> Any:
         if not isinstance(value, str):
             return value
         for secret in ours:
             value = value.replace(secret, "…")
-        return _TICKET.sub(r"\1…", _SECRET.sub(r"\1…", value))
+        for pattern in (_SECRET, _BEARER, _PASSWORD, _TICKET):
+            value = pattern.sub(r"\1…", value)
+        return value
 
     def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         return {key: redacted(value) for key, value in event.items()}

@@ -1,6 +1,7 @@
 """The only reader of the environment."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -39,6 +40,11 @@ _ADVICE = {
     "BOBBIN_LOG_FORMAT": "console or json",
     "BOBBIN_LOG_LEVEL": "DEBUG, INFO, WARNING or ERROR",
 }
+
+#: `${NAME}`, `${env:NAME}` and `${NAME:-otherwise}`, as files name variables.
+_VARIABLE = re.compile(r"\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)")
+#: Variables that every process has, and whose values stand in places of the log where they are needed.
+_NO_SECRETS = frozenset({"HOME", "LANG", "LOGNAME", "PATH", "PWD", "SHELL", "TEMP", "TMP", "TMPDIR", "USER"})
 
 _URL = r"^https?://[^\s/]+"
 #: Where a person's own assistants are, unless they say so; and the ones that ship, beside the package in a checkout
@@ -126,7 +132,15 @@ class Settings(BaseSettings):
     def secrets(self) -> tuple[str, ...]:
         """What must not be seen anywhere, whatever it looks like."""
         kept = (self.slack_bot_token, self.slack_app_token, self.slack_signing_secret, self.openai_api_key)
-        return tuple(secret.get_secret_value() for secret in kept if secret is not None)
+        return (*(secret.get_secret_value() for secret in kept if secret is not None), *self._named_in_files())
+
+    def _named_in_files(self) -> Iterator[str]:
+        """The values of the variables that the files of MCP servers and of assistants name: tokens, as a rule."""
+        known = environment()
+        for path in (*filter(None, (self.bobbin_mcp,)), *sorted(self.bobbin_assistants.glob("*.md"))):
+            for name in _VARIABLE.findall(_text_of(path)):
+                if name in known and name not in _NO_SECRETS:
+                    yield known[name]
 
     def check_for_serving(self) -> None:
         """Raises SettingsError for the first setting that `serve` needs and has not."""
@@ -158,6 +172,14 @@ def environment() -> Mapping[str, str]:
     """What a file may name as `${VAR}`: the environment and, below it, `.env`, as the settings are read."""
     sources = (DotEnvSettingsSource(Settings, case_sensitive=True), EnvSettingsSource(Settings, case_sensitive=True))
     return {name: value for source in sources for name, value in source.env_vars.items() if value}
+
+
+def _text_of(path: Path) -> str:
+    """A file's text, as far as it can be read; who needs it whole says what is wrong with it."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def _token(name: str, value: SecretStr | None, prefixes: tuple[str, ...]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bot.engine.ports import FileMade, Source, Task, TaskStatus, ToolCall
-from bot.engine.sandbox_links import held_back, unlinked
+from bot.render.harmless import UnlinkedText, unlinked
 
 #: Of what a tool does or says, in one line.
 _NOTE_LIMIT = 300
@@ -26,9 +26,11 @@ class Terminal:
         self._say = say
         self._note = note
         self._together = together
-        #: The text of earlier legs, and of this one, and how much of that is shown.
+        #: The text of earlier legs, and of this one.
         self._before = ""
         self._own = ""
+        #: Of this one, without links that lead nowhere (the files are copied): what can be shown, and how much is.
+        self._showable = UnlinkedText()
         self._shown = 0
         self._line_is_open = False
         #: What was told of each task while it goes on; None once it is over.
@@ -40,7 +42,7 @@ class Terminal:
             text = text.lstrip("\n")  # some backends keep the texts of a run apart themselves
             self._write("\n\n" if text else "")
         self._own += text
-        self._show(held_back(self._own))
+        self._show(self._showable.grow(self._own))
 
     def settle(self, text: str) -> None:
         """The answer is whole: what was missed of it is shown. Some backends count one leg, some the whole run."""
@@ -53,11 +55,11 @@ class Terminal:
             self.note("the answer was corrected; this is all of it")
             self._own, self._shown = "", 0
             self.grow(text)
-        self._show(len(self._own))
+        self._show(unlinked(self._own))
 
     def leg(self) -> None:
         """Tools are called; what comes after that is a text of its own."""
-        self._show(len(self._own))
+        self._show(unlinked(self._own))
         self._before = "\n\n".join(part for part in (self._before, self._own) if part)
         self._own, self._shown = "", 0
 
@@ -102,17 +104,17 @@ class Terminal:
 
     def end(self, sources: Sequence[Source] = ()) -> None:
         """The last line of the answer is over; below it is what the answer rests on."""
-        self._show(len(self._own))
+        self._show(unlinked(self._own))
         if self._line_is_open:
             self._write("\n")
         for number, source in enumerate(sources, 1):
             self._write(f"[{number}] {' '.join(source.title.split())} {source.url or ''}".rstrip() + "\n")
 
-    def _show(self, end: int) -> None:
-        """This leg's text up to there, without links that lead nowhere: the files are copied."""
-        if end > self._shown:
-            self._write(unlinked(self._own[self._shown : end]))
-            self._shown = end
+    def _show(self, text: str) -> None:
+        """The beginning of this leg's text, as far as it is not there yet."""
+        if len(text) > self._shown:
+            self._write(text[self._shown :])
+            self._shown = len(text)
 
     def _write(self, text: str) -> None:
         if text:

@@ -186,6 +186,9 @@ class _Trial:
         """What a call comes to: made, denied, or no tool of this assistant's."""
         if call.server is None and call.name not in {each.name for each in self._request.functions}:
             return ToolOutput(call.id, "There is no such tool. Nothing was done.", failed=True)
+        if problem := self._toolbox.problem(call):
+            self._terminal.note(f"{call.name}: failed {problem}")
+            return ToolOutput(call.id, problem, failed=True)
         if self._toolbox.needs_approval(self._request.assistant, call):
             approved = await self._approved(call)
             if not approved:

@@ -54,7 +54,8 @@ class PostState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PostFile:
-    """A file of a post, as Slack describes it. `url` is empty where Slack wants to be asked for it (Slack Connect)."""
+    """A file of a post, as Slack describes it. `url` is empty where Slack wants to be asked for it (Slack Connect);
+    `transcript` is what Slack itself has written down of a recording."""
 
     id: str
     name: str
@@ -62,6 +63,7 @@ class PostFile:
     size: int
     url: str
     mode: str = ""
+    transcript: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +158,10 @@ class CallState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunCall:
-    """A tool call that a run waits for. `leg` counts how often the run has waited, from 1; `asked_ts` is the Slack
-    message that asks for approval, `asked_at` when; `decided_by` the Slack user who decided."""
+    """A tool call that a run waits for. `id` is the backend's, unique within its leg; `leg` counts how often the run
+    has waited, from 1, and below that are calls that were made for the run which this one retries. `asked_ts` is the
+    Slack message that asks for approval, `asked_at` when, `approvers` the Slack users who may decide; `decided_by` is
+    the one who did."""
 
     run: str
     id: str
@@ -172,6 +176,7 @@ class RunCall:
     asked_ts: str | None = None
     asked_at: float | None = None
     decided_by: str | None = None
+    approvers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +260,8 @@ class Storage(Protocol):
     async def thread(self, key: ThreadKey) -> Thread | None: ...
 
     async def map_thread(self, key: ThreadKey, backend: str, backend_thread: str) -> None:
-        """Point a thread (created where it is new) at a backend's thread."""
+        """Point a thread (created where it is new) at a backend's thread, and forget the items that are kept of the
+        one before."""
 
     async def reset_thread(self, key: ThreadKey, forgotten_before: str) -> Thread | None:
         """Unmap the backend thread, forget the items that are kept of it, and drop what waits only to be read. Returns
@@ -292,12 +298,13 @@ class Storage(Protocol):
         """Keep a run's status, backend ids, cursor and attempt; ignored once it has ended."""
 
     async def close_run(self, run: Run) -> None:
-        """Keep a run's end: an ended status and `ended_at`. Its posts are done; their text and files are forgotten
-        where the run completed, its calls' arguments and outputs always: nothing reads them again. A run ends once:
-        what comes later is ignored."""
+        """Keep a run's end: an ended status and `ended_at`. Its posts are done. Where it completed, their text and
+        files are forgotten; its calls' arguments and outputs where it was stopped, too: nothing reads them again. A
+        run ends once: what comes later is ignored."""
 
     async def reopen_run(self, run_id: str, new_run: Run) -> bool:
-        """Retry: a new run takes over the posts of one that ended without completing.
+        """Retry: a new run takes over the posts of one that ended without completing, and the calls that were made
+        for it and did not fail, in legs below 1.
 
         Returns False where that run is unknown, completed, not ended, or has been retried before.
         """

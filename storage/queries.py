@@ -8,7 +8,9 @@ _RUN = (
     "id, team, channel, thread_ts, assistant, backend, status, backend_thread, backend_run, cursor, attempt, "
     "error, created_at, ended_at, said"
 )
-_CALL = "run, id, leg, name, arguments, server, state, output, failed, approved, asked_ts, asked_at, decided_by"
+_CALL = (
+    "run, id, leg, name, arguments, server, state, output, failed, approved, asked_ts, asked_at, decided_by, approvers"
+)
 _USAGE = (
     "run, at, team, channel, person, assistant, model, input_tokens, cached_tokens, output_tokens, reasoning_tokens"
 )
@@ -124,6 +126,11 @@ CLAIM_RETRY = """
     UPDATE runs SET retried_by = :new_run
     WHERE id = :id AND ended_at IS NOT NULL AND status <> 'completed' AND retried_by IS NULL RETURNING id
 """
+# A run has fewer legs than that, so that those of several runs that were retried in turn stay apart.
+HAND_OVER_CALLS = """
+    UPDATE run_calls SET run = :new_run, leg = leg - 1000
+    WHERE run = :id AND state = 'answered' AND failed = 0 AND server IS NULL
+"""
 HAND_OVER_POSTS = "UPDATE posts SET state = 'taken', run = :new_run WHERE run = :id"
 
 ADD_REPLY = """
@@ -139,19 +146,19 @@ REPLIED = """
 # A call's place counts on through all legs of its run, so that a second batch of one leg comes after the first.
 ADD_CALL = """
     INSERT INTO run_calls (run, id, leg, place, name, arguments, server, state, output, failed, approved, asked_ts,
-        asked_at, decided_by)
+        asked_at, decided_by, approvers)
     VALUES (:run, :id, :leg, (SELECT COUNT(*) FROM run_calls WHERE run = :run), :name, :arguments, :server, :state,
-        :output, :failed, :approved, :asked_ts, :asked_at, :decided_by)
-    ON CONFLICT (run, id) DO NOTHING
+        :output, :failed, :approved, :asked_ts, :asked_at, :decided_by, :approvers)
+    ON CONFLICT (run, leg, id) DO NOTHING
 """
 RUN_CALLS = f"SELECT {_CALL} FROM run_calls WHERE run = :id ORDER BY leg, place"
 # Between reading a call and keeping it again somebody may have pressed a button: that decision stands.
 UPDATE_CALL = f"""
     UPDATE run_calls SET
         state = CASE WHEN approved IS NOT NULL AND :state IN ('wanted', 'asked') THEN state ELSE :state END,
-        output = :output, failed = :failed, asked_ts = :asked_ts, asked_at = :asked_at,
+        output = :output, failed = :failed, asked_ts = :asked_ts, asked_at = :asked_at, approvers = :approvers,
         approved = COALESCE(approved, :approved), decided_by = COALESCE(decided_by, :decided_by)
-    WHERE {_OPEN_CALL}
+    WHERE {_OPEN_CALL} AND leg = :leg
 """
 DECIDE_CALL = f"""
     UPDATE run_calls SET state = :state, approved = :approved, decided_by = :decided_by

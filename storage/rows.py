@@ -86,14 +86,16 @@ def reply_of(row: Row) -> ReplyMessage:
 
 def call_values(call: RunCall) -> Values:
     return asdict(call) | {
+        "approvers": " ".join(call.approvers),
         "failed": int(call.failed),
         "approved": None if call.approved is None else int(call.approved),
     }
 
 
 def call_of(row: Row) -> RunCall:
-    run, call_id, leg, name, arguments, server, state, output, failed, approved, *rest = row
+    run, call_id, leg, name, arguments, server, state, output, failed, approved, *rest, approvers = row
     decision = None if approved is None else bool(approved)
+    rest.append(tuple(approvers.split()))
     return RunCall(run, call_id, leg, name, arguments, server, CallState(state), output, bool(failed), decision, *rest)
 
 

@@ -175,7 +175,11 @@ class SqliteStorage:
 
     async def map_thread(self, key: ThreadKey, backend: str, backend_thread: str) -> None:
         values = {**thread_values(key), "backend": backend, "backend_thread": backend_thread}
-        await self._write(queries.POINT_THREAD, values)
+        async with self._transaction() as execute:
+            for _, before, *_ in await execute(queries.THREAD, thread_values(key)):
+                if before != backend_thread:
+                    await execute(queries.FORGET_HISTORY, {"thread": before})
+            await execute(queries.POINT_THREAD, values)
 
     async def reset_thread(self, key: ThreadKey, forgotten_before: str) -> Thread | None:
         async with self._transaction() as execute:
@@ -237,7 +241,8 @@ class SqliteStorage:
             if await execute(queries.END_RUN, run_values(run)):
                 await execute(posts, {"id": run.id})
                 await execute(queries.FORGET_SAID, {"id": run.id})
-                await execute(queries.FORGET_CALLS, {"id": run.id})
+                if run.status in (RunStatus.COMPLETED, RunStatus.CANCELLED):
+                    await execute(queries.FORGET_CALLS, {"id": run.id})
 
     async def reopen_run(self, run_id: str, new_run: Run) -> bool:
         async with self._transaction() as execute:
@@ -245,6 +250,8 @@ class SqliteStorage:
                 return False
             await execute(queries.ADD_RUN, run_values(new_run))
             await execute(queries.HAND_OVER_POSTS, {"id": run_id, "new_run": new_run.id})
+            await execute(queries.HAND_OVER_CALLS, {"id": run_id, "new_run": new_run.id})
+            await execute(queries.FORGET_CALLS, {"id": run_id})
         return True
 
     async def add_reply_message(self, message: ReplyMessage) -> None:

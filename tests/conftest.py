@@ -15,9 +15,10 @@ import structlog
 
 from bot.app import running
 from bot.manifest import manifest
-from bot.playground.openai import Brain, LocalOpenAI, OfflineBrain, Piece, Question, ScriptedBrain
+from bot.playground.openai import Brain, Lean, LocalOpenAI, OfflineBrain, Piece, Question, ScriptedBrain
 from bot.playground.slack import LocalSlack
 from bot.settings import Settings, load_settings
+from tests import tools_of_ours
 from tests.sessions import unfolded
 
 # A first run makes tables of all characters, and machines are slow: no test is about the clock.
@@ -149,4 +150,20 @@ async def house(tmp_path: Path, backend: str) -> AsyncIterator[House]:
             "database_url": f"sqlite:///{tmp_path / 'bobbin.db'}",
             "bobbin_backend": backend,
         }
+        openai.switches.lean = Lean() if backend == "local" else None
         yield House(slack, openai, stage, settings)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_called() -> None:
+    tools_of_ours.forget()
+
+
+@pytest.fixture
+def tools(house: House, tmp_path: Path) -> House:
+    """The house, with an assistant that has our tools (tests/tools_of_ours.py)."""
+    from tests.handy import write_assistant
+
+    write_assistant(house, tmp_path)
+    house.settings |= {"bobbin_tools": "tests.tools_of_ours"}
+    return house

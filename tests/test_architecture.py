@@ -22,7 +22,7 @@ _MAY_USE = {
     "bot.old_assistants": {"bot.engine.assistant_files", "bot.errors", "bot.old_objects", "bot.retired_models"},
     "bot.old_objects": {"bot.errors"},
     "bot.retired_models": set(),
-    "bot.terminal": {"bot.engine.ports", "bot.engine.sandbox_links"},
+    "bot.terminal": {"bot.engine.ports", "bot.render.harmless"},
     "bot.log": set(),
     "bot.manifest": set(),
     "storage": {"storage"},

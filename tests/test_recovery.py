@@ -192,5 +192,7 @@ async def test_white_space_alone_is_never_sent(house: House) -> None:
         await until(house, ts, "Hello")
     assert said(house, ts)[0].strip() == "Hello"
     assert len(said(house, ts)) == 1
-    sent = [call.arguments.get("markdown_text") for call in house.slack.calls if call.method.startswith("chat.")]
-    assert all(text is None or text.strip() for text in sent)
+    streamed = [call.arguments.get("chunks") or [] for call in house.slack.calls if "Stream" in call.method]
+    texts = [chunk["text"] for chunks in streamed for chunk in chunks]
+    assert texts
+    assert all(text.strip() for text in texts)

@@ -1,7 +1,6 @@
 """Tools, approvals and files, from a post in Slack to the answer there, with both backends."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,77 +8,9 @@ from typing import Any
 import pytest
 
 from bot.playground.openai import CodeInterpreterCall, FileLink, FunctionCall, MadeFile, McpCall, Piece, Question
-from bot.playground.slack import LocalSlack
 from tests import tools_of_ours
-from tests.conftest import BACKENDS, House, bot_messages, text_of
-
-_FILE = """---
-name: Handy
-model: gpt-6.1-terra
-tools: [{hosted}weather, delete_all, hang, explode, flood]
-{more}---
-You use tools.
-"""
-
-
-@pytest.fixture(autouse=True)
-def _nothing_called() -> None:
-    tools_of_ours.called.clear()
-
-
-@pytest.fixture
-def tools(house: House, tmp_path: Path) -> House:
-    """The house, with an assistant that has our tools."""
-    write_assistant(house, tmp_path)
-    house.settings |= {"bobbin_tools": "tests.tools_of_ours"}
-    return house
-
-
-def write_assistant(house: House, tmp_path: Path, more: str = "") -> None:
-    folder = tmp_path / "assistants"
-    folder.mkdir(exist_ok=True)
-    hosted = "" if house.settings["bobbin_backend"] == "local" else "code_interpreter, "
-    (folder / "handy.md").write_text(_FILE.format(more=more, hosted=hosted))
-    house.settings |= {"bobbin_assistants": folder}
-
-
-def general(house: House) -> str:
-    return house.slack.channels["general"].id
-
-
-def calling(name: str, **arguments: Any) -> Any:
-    """A model that calls a tool, then says what it was told."""
-
-    async def call() -> AsyncIterator[Piece]:
-        yield "Let me see."
-        yield FunctionCall(name, json.dumps(arguments))
-
-    def answer(question: Question) -> Any:
-        role, said = question.messages[-1]
-        return f"I was told: {said}" if role == "tool" else call()
-
-    return answer
-
-
-async def until(house: House, thread: str, words: str, timeout: float = 30) -> list[dict[str, Any]]:
-    """Until Bobbin says this in a thread and streams nothing there; its messages."""
-
-    def done(slack: LocalSlack) -> bool:
-        shown = bot_messages(slack, general(house), thread)
-        return words in "\n".join(map(text_of, shown)) and not any(m.get("streaming") for m in shown)
-
-    await house.slack.wait_for(done, timeout)
-    return bot_messages(house.slack, general(house), thread)
-
-
-async def question_of(house: House, thread: str) -> dict[str, Any]:
-    """The message that asks for approval."""
-
-    def asked(slack: LocalSlack) -> list[dict[str, Any]]:
-        return [m for m in bot_messages(slack, general(house), thread) if "approve_call" in str(m.get("blocks"))]
-
-    await house.slack.wait_for(asked)
-    return asked(house.slack)[0]
+from tests.conftest import BACKENDS, House, text_of
+from tests.handy import calling, general, question_of, until
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -92,7 +23,7 @@ class TestCalls:
         assert tools_of_ours.called == ["weather Graz"]
         tasks = [task for message in messages for task in message.get("tasks", {}).values()]
         assert [(task["title"], task["status"]) for task in tasks] == [("Uses weather", "complete")]
-        assert text_of(messages[0]).strip() == "Let me see."
+        assert [text_of(message) for message in messages] == ["Let me see.\n\nI was told: sunny in Graz"]
 
     @pytest.mark.parametrize(
         ("name", "arguments", "told"),
@@ -146,87 +77,6 @@ class TestCalls:
         await storage.close()
         assert (used.assistant, used.person) == ("handy", tools.slack.users["ada"].id)
         assert used.input_tokens > 0
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-class TestApprovals:
-    async def test_nothing_is_done_before_the_asker_approves(self, tools: House) -> None:
-        tools.brain(calling("delete_all", what="drafts"))
-        async with tools.bobbin():
-            ts = await tools.ask("clean up")
-            question = await question_of(tools, ts)
-            assert "drafts" in str(question["blocks"])
-            assert not tools_of_ours.called
-            await tools.slack.click("ada", general(tools), question["ts"], "approve_call")
-            await until(tools, ts, "I was told: drafts deleted")
-            await tools.slack.wait_for(lambda slack: "approved by" in str(slack.messages(general(tools), ts)))
-        assert tools_of_ours.called == [f"delete_all drafts for {tools.slack.users['ada'].id}"]
-
-    async def test_denied_it_is_not_done_and_the_model_hears_it(self, tools: House) -> None:
-        tools.brain(calling("delete_all", what="drafts"))
-        async with tools.bobbin():
-            ts = await tools.ask("clean up")
-            question = await question_of(tools, ts)
-            await tools.slack.click("ada", general(tools), question["ts"], "deny_call")
-            await until(tools, ts, "denied this")
-        assert not tools_of_ours.called
-
-    async def test_somebody_who_may_not_is_told_so_and_nothing_happens(self, tools: House) -> None:
-        tools.brain(calling("delete_all", what="drafts"))
-        async with tools.bobbin():
-            ts = await tools.ask("clean up")
-            question = await question_of(tools, ts)
-            await tools.slack.click("grace", general(tools), question["ts"], "approve_call")
-            await tools.slack.wait_for(lambda slack: "may decide this" in str(slack.ephemerals))
-            assert not tools_of_ours.called
-            await tools.slack.click("ada", general(tools), question["ts"], "approve_call")
-            await until(tools, ts, "drafts deleted")
-
-    async def test_named_approvers_decide_and_the_asker_does_not(self, tools: House, tmp_path: Path) -> None:
-        grace = tools.slack.users["grace"].id
-        write_assistant(tools, tmp_path, f"approvers: [{grace}]\n")
-        tools.brain(calling("delete_all", what="drafts"))
-        async with tools.bobbin():
-            ts = await tools.ask("clean up")
-            question = await question_of(tools, ts)
-            await tools.slack.click("ada", general(tools), question["ts"], "approve_call")
-            await tools.slack.wait_for(lambda slack: "may decide this" in str(slack.ephemerals))
-            await tools.slack.click("grace", general(tools), question["ts"], "approve_call")
-            await until(tools, ts, "drafts deleted")
-
-    async def test_the_wait_survives_a_restart(self, tools: House) -> None:
-        tools.brain(calling("delete_all", what="drafts"))
-        async with tools.bobbin(bobbin_grace=0):
-            ts = await tools.ask("clean up")
-            question = await question_of(tools, ts)
-        async with tools.bobbin():
-            await tools.slack.click("ada", general(tools), question["ts"], "approve_call")
-            await until(tools, ts, "I was told: drafts deleted", 30)
-        assert len(tools_of_ours.called) == 1
-        assert str(tools.slack.messages(general(tools), ts)).count("May I use") <= 2  # text and block of one question
-
-    async def test_nobody_decides_and_the_run_goes_on_without(self, tools: House) -> None:
-        tools.brain(calling("delete_all", what="drafts"))
-        async with tools.bobbin(bobbin_approval_timeout=1):
-            ts = await tools.ask("clean up")
-            await until(tools, ts, "Nobody approved this")
-            await tools.slack.wait_for(lambda slack: "nobody decided" in str(slack.messages(general(tools), ts)))
-        assert not tools_of_ours.called
-
-    async def test_a_stop_withdraws_the_question_and_frees_the_thread(self, tools: House) -> None:
-        tools.brain(calling("delete_all", what="drafts"))
-        async with tools.bobbin():
-            ts = await tools.ask("clean up")
-            await question_of(tools, ts)
-            await tools.ask("stop", thread=ts)
-            await until(tools, ts, "Stopped.")
-            await tools.slack.wait_for(
-                lambda slack: "the answer was stopped" in str(slack.messages(general(tools), ts))
-            )
-            tools.brain(lambda _: "Fine.")
-            await tools.ask("hello again", thread=ts)
-            await until(tools, ts, "Fine.")
-        assert not tools_of_ours.called
 
 
 def was_given(question: Question, name: str) -> bool:

@@ -292,7 +292,7 @@ def test_what_would_turn_or_hide_text_is_not_written() -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 7, 100])
 def test_links_into_the_sandbox_are_not_written_however_they_come(size: int) -> None:
-    text = "See [t.csv](sandbox:/mnt/data/t.csv), [p](sandbox:/p.png) and [a](https://a.example) [x"
+    text = "See [t.csv](sandbox:/mnt/data/t.csv), ![p](sandbox:/p.png) and [a](https://a.example) [x"
     terminal, said, _ = shown()
     for start in range(0, len(text), size):
         terminal.grow(text[start : start + size])

@@ -198,7 +198,9 @@ class TestSums:
     def test_a_price_is_known_only_where_all_of_it_is(self, records: list[Usage]) -> None:
         total = report(records, By.MODEL).total
         unheard_of = any(record.model == "unheard-of" for record in records)
-        assert (total.price is None) == unheard_of
+        uncounted = {r.run for r in records} - {r.run for r in records if r.input_tokens or r.output_tokens}
+        assert total.uncounted == len(uncounted)
+        assert (total.price is None) == (unheard_of or bool(uncounted))
         assert total.unpriced == (("unheard-of",) if unheard_of else ())
 
     def test_a_run_of_two_models_is_one_run(self) -> None:
@@ -255,9 +257,17 @@ class TestForms:
     @given(usages, st.lists(st.sampled_from(By), min_size=1))
     def test_every_line_of_a_table_is_as_long(self, records: list[Usage], by: list[By]) -> None:
         made = report(records, *by)
-        lines = formed(made, Form.TABLE).splitlines()
+        lines = formed(made, Form.TABLE).partition("\n\n")[0].splitlines()
         assert len({len(line) for line in lines}) == 1
         assert len(lines) == len(made.groups) + 2
+
+    def test_a_run_that_nobody_counted_does_not_cost_nothing(self) -> None:
+        """Stopped while it streamed: it was shown as 0.0000."""
+        stopped = usage("run5", model="dear", input_tokens=0, cached_tokens=0, output_tokens=0, reasoning_tokens=0)
+        made = formed(report([stopped, usage("run6", model="dear")], By.RUN), Form.TABLE)
+        table, _, note = made.partition("\n\n")
+        assert [line.split()[-1] for line in table.splitlines() if line.startswith("run5")] == ["unknown"]
+        assert note.startswith("What 1 of the runs used is in no sum")
 
     def test_json_has_null_for_a_price_that_is_not_known(self) -> None:
         made = json.loads(formed(report(_MIXED, By.ASSISTANT, By.MODEL), Form.JSON))
@@ -266,6 +276,7 @@ class TestForms:
             "assistant": "math-tutor",
             "model": "dear",
             "runs": 1,
+            "uncounted_runs": 0,
             "input_tokens": 1_234_567,
             "cached_tokens": 0,
             "output_tokens": 0,

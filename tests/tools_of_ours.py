@@ -8,6 +8,43 @@ from bot.tools import ToolScene, tool
 called: list[str] = []
 
 
+class Gate:
+    """While a test holds it, `order` has begun and does not end. Events belong to one test's loop."""
+
+    def __init__(self) -> None:
+        self.begun, self.open = asyncio.Event(), asyncio.Event()
+
+
+#: None: whoever comes may pass.
+gate: Gate | None = None
+
+
+def hold() -> Gate:
+    global gate  # noqa: PLW0603 - a module of tools is imported by its name
+    gate = Gate()
+    return gate
+
+
+def forget() -> None:
+    global gate  # noqa: PLW0603
+    called.clear()
+    gate = None
+
+
+@tool
+async def order(item: str) -> str:
+    """Order something.
+
+    Args:
+        item: What to order.
+    """
+    called.append(f"order {item}")
+    if gate is not None:
+        gate.begun.set()
+        await gate.open.wait()
+    return f"{item} ordered"
+
+
 @tool(repeatable=True)
 async def weather(town: str) -> str:
     """The weather of a town.

@@ -6,7 +6,8 @@ import openai
 
 from bot.backends.agents.backend import AgentsBackend
 from bot.backends.assistants.backend import AssistantsBackend
-from bot.backends.local.backend import Histories, LocalBackend
+from bot.backends.local.backend import LocalBackend
+from bot.backends.local.conversation import Histories
 from bot.backends.responses.backend import ResponsesBackend
 from bot.engine.ports import Ability, Backend
 from bot.errors import SettingsError

@@ -175,9 +175,10 @@ def _asks(assistant: Assistant, pattern: str) -> bool:
     """Whether a pattern can mean a tool that Bobbin calls for this assistant; what a server offers is known later."""
     if any(fnmatchcase(name, pattern) for name in assistant.tools if name not in HOSTED_TOOLS):
         return True
-    beginning = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
-    names = (re.sub(r"[^a-zA-Z0-9_-]", "_", server) for server in assistant.mcp_servers)
-    return any(beginning.startswith(name) or name.startswith(beginning) for name in names)
+    beginning, *wildcard = re.split(r"[*?\[]", pattern.casefold(), maxsplit=1)
+    servers = (form for name in assistant.mcp_servers for form in (name, re.sub(r"[^a-zA-Z0-9_-]", "_", name)))
+    names = [f"{server}__".casefold() for server in servers]
+    return any(beginning.startswith(name) or (wildcard and name.startswith(beginning)) for name in names)
 
 
 def left_out(assistant: Assistant, abilities: frozenset[Ability]) -> tuple[str, ...]:

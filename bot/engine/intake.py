@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import structlog
 
+from bot.engine.calls import Decision, Verdict
 from bot.engine.commands import Commands, parse_word
 from bot.engine.early import EarlyReplies
 from bot.engine.ports import Arrival, Post, PostKind, Scheduler, Storage, ThreadKey
@@ -47,7 +48,10 @@ class Intake:
         if not new:
             return
         _log.info("post-received", kind=post.kind, channel=post.thread.channel, thread=post.thread.ts, ts=post.ts)
-        if self._stops(post) and self._runs.stop(post.thread):
+        word = parse_word(post.text) if post.kind is PostKind.COMMAND else None
+        if word is not None and word.name == "reset":
+            self._runs.stop_waiting(post.thread)
+        if word is not None and word.name == "stop" and self._runs.stop(post.thread):
             await self._storage.finish_post(post)
         elif post.kind is not PostKind.CONTEXT and self._runs.busy(post.thread):
             self._waiting.mark(post)
@@ -75,10 +79,16 @@ class Intake:
         self._scheduler.wake(thread)
         return True
 
-    async def decide(self, run_id: str, call_id: str, person: str, *, approved: bool) -> str | None:
-        """Approve or deny a tool call that people were asked about. Returns what to tell the person alone, None where
-        it counts."""
-        return await self._runs.decide(run_id, call_id, person, approved=approved)
+    async def decide(self, decision: Decision) -> Verdict | None:
+        """Approve or deny a tool call that people were asked about. Returns what to tell whoever did, None where the
+        question itself says it."""
+        return await self._runs.decide(decision)
+
+    async def reset(self, thread: ThreadKey, now: str, where: str = "in this thread") -> str:
+        """Forget what was said in a thread (Commands.reset). What waits there for a decision is over: nobody is to
+        answer from what is forgotten."""
+        self._runs.stop_waiting(thread)
+        return await self._commands.reset(thread, now, where)
 
     def stop(self, thread: ThreadKey) -> bool:
         """End the run of a thread and keep its text so far. Returns whether one was going."""
@@ -104,7 +114,3 @@ class Intake:
         if arrival.to_others and not arrival.addressed:
             return PostKind.CONTEXT
         return PostKind.ASK
-
-    def _stops(self, post: Post) -> bool:
-        word = parse_word(post.text) if post.kind is PostKind.COMMAND else None
-        return word is not None and word.name == "stop"

@@ -379,12 +379,14 @@ class Backend(Protocol):
     name: str
     #: The longest message it takes, in characters.
     message_limit: int
+    #: The largest recording that it can listen to, in bytes; 0 where it cannot.
+    recording_limit: int
     #: What it can carry; an assistant that wants more is refused at the start.
     abilities: frozenset[Ability]
 
     def file_problem(self, assistant: Assistant, name: str, media_type: str, size: int, before: int = 0) -> str | None:
         """Why a file of a post cannot be used with this assistant: a part of a sentence, such as "archives need the
-        code interpreter". None where it can. `size` is in bytes, and so is `before`: of the post's files before it."""
+        code interpreter". None where it can. `size` is in bytes, and so is `before`: of the run's files before it."""
 
     async def transcribe(self, audio: Attachment) -> str:
         """What is said in a recording. Raises BackendError, BackendUnsupported where there is no such service."""
@@ -446,6 +448,10 @@ class Toolbox(Protocol):
     def needs_approval(self, assistant: Assistant, call: ToolCall) -> bool:
         """Whether people are asked before this call is made."""
 
+    def problem(self, call: ToolCall) -> str | None:
+        """Why a call cannot be made, for the model: its arguments are not what the tool takes. None where nothing is
+        known against it. Looked at before anybody is asked."""
+
     def repeatable(self, call: ToolCall) -> bool:
         """Whether a call of which nobody knows whether it was carried out may be made again."""
 
@@ -458,8 +464,9 @@ class Toolbox(Protocol):
 class Reply(Protocol):
     """What one run becomes in Slack. `text` is always the whole answer so far, so nothing can be lost between."""
 
-    def show(self, text: str) -> None:
-        """Show more of the answer, soon; returns at once. Raises SlackRefused once Slack takes no more."""
+    def show(self, text: str, *, whole: bool = False) -> None:
+        """Show more of the answer, soon; returns at once. `whole` says that it does not go on for now, so that its last
+        word is one. Raises SlackRefused once Slack takes no more."""
 
     def task(self, task: Task) -> None:
         """Show what a tool does, soon; what is said later of the same task replaces it."""
@@ -516,10 +523,16 @@ class Replies(Protocol):
 
 
 class Files(Protocol):
-    """What people attached."""
+    """What people attached. What raises, raises FileUnusable: its sentence is the reason."""
+
+    async def described(self, file: PostFile) -> PostFile:
+        """All that Slack says of a file, of which a post may know no more than that it is there."""
 
     async def fetch(self, file: PostFile, folder: Path, limit: int) -> Attachment:
-        """Download a file into a folder, `limit` bytes at most. Raises FileUnusable: its sentence is the reason."""
+        """Download a file, as it is described, into a folder, `limit` bytes at most. Text comes in UTF-8."""
+
+    async def transcript(self, file: PostFile) -> str:
+        """What Slack itself has written down of a recording, empty where it has not. Raises nothing."""
 
 
 class Notices(Protocol):
@@ -529,8 +542,12 @@ class Notices(Protocol):
         """Ask in the thread whether a tool may be used; only `approvers` may say so. Returns the question's ts.
         Raises SlackRefused."""
 
-    async def asked(self, thread: ThreadKey, ts: str, text: str) -> None:
-        """What came of a question takes its place. Raises nothing."""
+    async def found(self, run: str, thread: ThreadKey, call: ToolCall, since: float) -> str | None:
+        """The ts of a question that was asked, by a process that ended before it could keep that; `since` is in seconds
+        since the epoch. Raises nothing."""
+
+    async def asked(self, thread: ThreadKey, ts: str, text: str, call: ToolCall) -> None:
+        """What came of a question for a call takes its place; what was asked stays to be seen. Raises nothing."""
 
     async def private(self, target: ReplyTarget, text: str) -> None:
         """To one person: only they see it."""
@@ -557,10 +574,11 @@ class Workspace(Protocol):
     """What Slack knows and a run needs: names, and what was said."""
 
     async def person(self, user: str) -> str:
-        """A person's display name; their id where Slack does not tell."""
+        """A person's display name; their id where Slack does not tell. People choose it: it is short, on one line, and
+        without what ends a name in a prompt (a colon, quotation marks)."""
 
     async def channel(self, channel: str) -> str:
-        """A channel's name with its #; its id where Slack does not tell."""
+        """A channel's name with its #, as harmless; its id where Slack does not tell."""
 
     async def readable(self, text: str) -> str:
         """Slack's entities (mentions, channels, links, dates, escapes) as plain text a model can read."""
@@ -580,8 +598,13 @@ class ChannelMessage:
     permalink: str = ""
 
 
+class PartlyRead(list[ChannelMessage]):
+    """Messages of a conversation of which not all threads were read: there are too many, or it took too long."""
+
+
 class ChannelReader(Protocol):
-    """Reads the one conversation that a scene names, as far as its asker may see it. Raises SlackRefused."""
+    """Reads the one conversation that a scene names, as far as its asker may see it. Returns a PartlyRead where that
+    is not all of it. Raises SlackRefused."""
 
     async def recent(self, scene: ToolScene, limit: int) -> Sequence[ChannelMessage]:
         """The latest messages, newest first, those in threads among them as far as Slack gives them."""

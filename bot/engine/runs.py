@@ -2,8 +2,6 @@
 
 import asyncio
 import re
-import shutil
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -14,12 +12,12 @@ from pathlib import Path
 import structlog
 
 from bot.engine.answer import Answer, Helpers, last_ask, target_of
-from bot.engine.calls import approvers
+from bot.engine.calls import Decision, Verdict
 from bot.engine.commands import Commands, Place
+from bot.engine.folders import Folders
 from bot.engine.ports import (
     Answered,
     Assistant,
-    CallState,
     Ending,
     Post,
     PostKind,
@@ -35,15 +33,15 @@ from bot.errors import BackendError, SlackRefused, StoppedByUser
 
 _log = structlog.get_logger()
 
-#: Seconds that the backend gets to hear that a run is over.
-_CANCEL_PATIENCE = 10.0
+#: Seconds that the backend gets to hear that a run is over; fewer where it has failed just now, because Retry waits.
+_CANCEL_PATIENCE, _FAILED_PATIENCE = 10.0, 2.0
 _CRASHED = "Something went wrong inside Bobbin; its log has the details."
 #: How often a run is taken up, at most. A process that is killed again and again counts too.
 _MOST_ATTEMPTS = 25
 #: A name or a number, such as 429 or messages[0].content, and not a sentence.
 _FACT = re.compile(r"[\w.\[\]/:-]{1,80}")
-#: How a run ends that its backend still works on.
-_BROKEN_OFF = frozenset({RunStatus.CANCELLED, RunStatus.EXPIRED})
+#: How a run ends that its backend may still work on, or knows half of.
+_BROKEN_OFF = frozenset({RunStatus.CANCELLED, RunStatus.EXPIRED, RunStatus.FAILED})
 
 
 @dataclass(slots=True)
@@ -55,6 +53,11 @@ class _Active:
     stopped: bool = False
     _waiting: int = 0
     _left: float = 0.0
+
+    @property
+    def asks(self) -> bool:
+        """Whether people are asked something now."""
+        return self._waiting > 0
 
     def stop(self) -> None:
         self.stopped = True
@@ -84,6 +87,7 @@ class Runs:
         helpers: Helpers,
         replies: Replies,
         commands: Commands,
+        folders: Folders,
         *,
         timeout: float,
     ) -> None:
@@ -94,6 +98,7 @@ class Runs:
         self._notices = helpers.notices
         self._replies = replies
         self._commands = commands
+        self._folders = folders
         self._timeout = timeout
         self._active: dict[ThreadKey, _Active] = {}
         self._closed: dict[str, asyncio.Event] = {}
@@ -153,20 +158,10 @@ class Runs:
         successor = replace(self._new_run(failed.thread, assistant), attempt=failed.attempt + 1)
         return failed.thread if await self._storage.reopen_run(run_id, successor) else None
 
-    async def decide(self, run_id: str, call_id: str, person: str, *, approved: bool) -> str | None:
-        """A person pressed Approve or Deny under a question. Returns what to tell them alone, None where it counts."""
-        run = await self._storage.run(run_id)
-        posts = await self._storage.run_posts(run_id) if run else ()
-        calls = await self._storage.run_calls(run_id) if run else ()
-        asked = next((call for call in calls if call.id == call_id and call.state is CallState.ASKED), None)
-        if run is None or asked is None or not any(post.kind is PostKind.ASK for post in posts):
-            return "That was decided already, or is over."
-        may = approvers(self._commands.assistant(run.assistant), target_of(posts))
-        if person not in may:
-            return f"Only {' or '.join(f'<@{each}>' for each in may)} may decide this."
-        if await self._with.calls.decide(run_id, call_id, person, approved=approved):
-            return None
-        return "That was decided already, or is over."
+    async def decide(self, decision: Decision) -> Verdict | None:
+        """A person pressed Approve or Deny under a question. Returns what to tell them; None where the question says
+        it."""
+        return await self._with.calls.decide(decision)
 
     def busy(self, thread: ThreadKey) -> bool:
         """Whether an answer is being made in this thread."""
@@ -179,6 +174,11 @@ class Runs:
             return False
         active.stop()
         return True
+
+    def stop_waiting(self, thread: ThreadKey) -> bool:
+        """End the thread's run if it waits for people to decide something. Returns whether it did."""
+        active = self._active.get(thread)
+        return active is not None and active.asks and self.stop(thread)
 
     def stop_run(self, run_id: str) -> bool:
         """End this run now. Returns whether it was going."""
@@ -202,15 +202,12 @@ class Runs:
         recovery = Recovery(last_ask(posts).ts, known, taken_up=run.status is not RunStatus.QUEUED)
         # Whoever was chosen since then answers the next run.
         assistant = self._commands.assistant(run.assistant)
-        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="bobbin-"))
-        try:
+        async with self._folders.new() as folder:
             reply = self._replies.open(run.id, target_of(posts), shown, self._storage, recovery)
             try:
                 await self._reply(run, posts, assistant, folder, reply)
             finally:
                 reply.abandon()
-        finally:
-            await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
 
     async def _reply(self, run: Run, posts: Sequence[Post], assistant: Assistant, folder: Path, reply: Reply) -> None:
         active = _Active(run.id, asyncio.timeout(self._timeout))
@@ -222,7 +219,7 @@ class Runs:
             if error.passing:
                 raise  # the run is taken up again, from where it is
             _log.warning("reply-undeliverable", run=run.id, channel=run.thread.channel, error=error.code)
-            await self._cancel(answer, run, for_good=True)
+            await self._cancel(answer, run, RunStatus.CANCELLED)
             await self._close(run, RunStatus.FAILED, f"Slack: {error.code}")
             await answer.keep_usage()
             # Where Slack takes a line of ours, it says what became of the answer; else the log is the only place left.
@@ -269,21 +266,26 @@ class Runs:
         broken_off = answer.ended is None and status in _BROKEN_OFF
         shown, *_ = await asyncio.gather(
             reply.finish(answer.text, ending, answer.sources),
-            *([self._cancel(answer, run, for_good=status is RunStatus.CANCELLED)] if broken_off else []),
+            *([self._cancel(answer, run, status)] if broken_off else []),
             return_exceptions=True,
         )
         if isinstance(shown, BaseException):
             raise shown
 
-    async def _cancel(self, answer: Answer, run: Run, *, for_good: bool) -> None:
-        await self._with.calls.withdraw(run)
+    async def _cancel(self, answer: Answer, run: Run, status: RunStatus) -> None:
+        """Raises nothing: whatever goes wrong here, the run has ended for its people."""
+        stopped = status is RunStatus.CANCELLED
         try:
-            async with asyncio.timeout(_CANCEL_PATIENCE):
-                await answer.cancel(for_good=for_good)
+            await self._with.calls.withdraw(run, "was stopped" if stopped else "ended")
+            async with asyncio.timeout(_FAILED_PATIENCE if status is RunStatus.FAILED else _CANCEL_PATIENCE):
+                await answer.cancel(for_good=stopped)
         except (TimeoutError, BackendError) as error:
-            _log.warning("run-not-cancelled", run=run.id, error=repr(error))
+            _log.warning("run-not-cancelled", run=run.id, error=type(error).__name__)
+        except Exception:  # noqa: BLE001 - beside the reply, nobody else would hear of it
+            _log.exception("cancel-crashed", run=run.id)
 
     async def _close(self, run: Run, status: RunStatus, error: str | None) -> None:
+        await self._with.calls.withdraw(run, "has ended")
         await self._storage.close_run(replace(run, status=status, error=error, ended_at=time.time()))
 
     def _too_long(self) -> str:

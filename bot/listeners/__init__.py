@@ -27,8 +27,8 @@ def register(
 ) -> None:
     """Give a Bolt app all of Bobbin's listeners. `bot_user` is Bobbin's own user id."""
     events.register(app, intake, bot_user)
-    commands.register(app, words)
-    actions.register(app, words, afterwards)
+    commands.register(app, intake, words)
+    actions.register(app, intake, words, afterwards)
     answers.register(app, intake, notices, afterwards)
     home.register(app, assistants, governor, afterwards)
     events.acknowledge_the_rest(app)

@@ -6,6 +6,7 @@ from typing import Any
 from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
 
 from bot.engine.commands import Commands, Place
+from bot.engine.intake import Intake
 from bot.engine.ports import ThreadKey
 from bot.errors import CommandError
 from bot.listeners.afterwards import Afterwards
@@ -18,7 +19,7 @@ from bot.render.notices import escape
 RESET_SHORTCUT, SWITCH_SHORTCUT = "reset_thread", "switch_assistant"
 
 
-def register(app: AsyncApp, words: Commands, afterwards: Afterwards) -> None:
+def register(app: AsyncApp, intake: Intake, words: Commands, afterwards: Afterwards) -> None:
     async def choose(ack: AsyncAck, body: dict[str, Any], respond: AsyncRespond) -> None:
         try:
             answer = await words.use(_place(body), body["actions"][0]["selected_option"]["value"])
@@ -30,12 +31,12 @@ def register(app: AsyncApp, words: Commands, afterwards: Afterwards) -> None:
     async def reset(ack: AsyncAck, body: dict[str, Any], respond: AsyncRespond) -> None:
         place = _place(body)
         thread = ThreadKey(place.team, place.channel, str(body["actions"][0]["value"]))
-        answer = await words.reset(thread, now(), "in the thread that you chose")
+        answer = await intake.reset(thread, now(), "in the thread that you chose")
         await ack()
         afterwards(respond(text=escape(answer), replace_original=True))
 
     async def reset_shortcut(ack: AsyncAck, body: dict[str, Any], respond: AsyncRespond) -> None:
-        answer = await words.reset(_thread(body), now())
+        answer = await intake.reset(_thread(body), now())
         await ack()
         afterwards(respond(text=escape(answer)))
 

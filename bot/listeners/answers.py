@@ -4,6 +4,7 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
 
+from bot.engine.calls import Decision
 from bot.engine.intake import Intake
 from bot.listeners.afterwards import Afterwards
 from bot.listeners.posts import channel_of
@@ -30,10 +31,11 @@ def register(app: AsyncApp, intake: Intake, notices: SlackNotices, afterwards: A
     async def decide(ack: AsyncAck, body: dict[str, Any], respond: AsyncRespond) -> None:
         run, _, call = _value(body).partition(":")
         approved = body["actions"][0]["action_id"] == APPROVE
-        problem = await intake.decide(run, call, str(body["user"]["id"]), approved=approved)
+        ts, person = str(body["message"]["ts"]), str(body["user"]["id"])
+        verdict = await intake.decide(Decision(run, call, ts, person, approved))
         await ack()
-        if problem:
-            afterwards(respond(text=problem, response_type="ephemeral", replace_original=False))
+        if verdict is not None:
+            afterwards(respond(text=verdict.text, response_type="ephemeral", replace_original=verdict.over))
 
     app.action(RETRY)(retry)
     app.action(STOP)(stop)

@@ -2,11 +2,13 @@
 their twins there are posts that begin with Bobbin's name."""
 
 import time
+from collections.abc import Awaitable
 from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot.engine.commands import Commands, Place
+from bot.engine.intake import Intake
 from bot.errors import BobbinError
 from bot.listeners.pickers import Blocks, assistant_picker, thread_picker
 from bot.listeners.posts import team_of
@@ -16,14 +18,14 @@ from storage.base import StorageError
 _USAGE = "I know `/assistant`, `/assistant list`, `/assistant use KEY`, `/assistant show KEY` and `/assistant help`."
 
 
-def register(app: AsyncApp, words: Commands) -> None:
+def register(app: AsyncApp, intake: Intake, words: Commands) -> None:
     @app.command("/assistant")
     async def assistant(ack: AsyncAck, body: dict[str, Any]) -> None:
-        await _reply(ack, *await _guard(_assistant, words, body))
+        await _reply(ack, *await _guard(_assistant(words, body)))
 
     @app.command("/reset")
     async def reset(ack: AsyncAck, body: dict[str, Any]) -> None:
-        await _reply(ack, *await _guard(_reset, words, body))
+        await _reply(ack, *await _guard(_reset(intake, words, body)))
 
 
 def place_of(body: dict[str, Any]) -> Place:
@@ -63,24 +65,23 @@ async def _with_verb(words: Commands, place: Place, verb: str, key: str) -> str:
             return _USAGE
 
 
-async def _reset(words: Commands, body: dict[str, Any]) -> tuple[str, Blocks | None]:
+async def _reset(intake: Intake, words: Commands, body: dict[str, Any]) -> tuple[str, Blocks | None]:
     threads = await words.resettable(place_of(body))
     if not threads:
         return "There is nothing to forget here: no thread of yours remembers anything.", None
     if len(threads) == 1:
-        return await words.reset(threads[0], now(), "in your thread here"), None
+        return await intake.reset(threads[0], now(), "in your thread here"), None
     return "Which thread shall I forget?", thread_picker(threads)
 
 
-async def _guard(handler: Any, words: Commands, body: dict[str, Any]) -> tuple[str, Blocks | None]:
+async def _guard(answering: Awaitable[tuple[str, Blocks | None]]) -> tuple[str, Blocks | None]:
     """A person gets a sentence, whatever happens."""
     try:
-        answer: tuple[str, Blocks | None] = await handler(words, body)
+        return await answering
     except BobbinError as error:
         return error.sentence, None
     except StorageError:
         return "I cannot reach my memory right now, so nothing was changed. Please try again in a minute.", None
-    return answer
 
 
 async def _reply(ack: AsyncAck, text: str, blocks: Blocks | None) -> None:

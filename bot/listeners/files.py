@@ -22,6 +22,8 @@ from bot.engine.ports import Attachment, PostFile
 from bot.errors import FileUnusable, SlackRefused
 from bot.listeners import media_types
 from bot.listeners.canvas import CANVAS_MARK, canvas_markdown
+from bot.listeners.encodings import LOOK, as_utf8
+from bot.listeners.pictures import is_cut
 from bot.listeners.posts import ASK_FOR_FILE, file_from, plain_name
 from bot.render.governor import UNCERTAIN, Governor
 from bot.render.hosts import SlackHosts, parse
@@ -32,17 +34,17 @@ _UNREADABLE = "Slack does not let me read it (scope files:read)"
 _DELETED = "was deleted"
 _NOT_NOW = "could not be fetched from Slack just now"
 _FOREIGN = "lies outside of Slack, where I do not fetch files"
+_TOO_SLOW = "came too slowly from Slack, so I did not wait for it"
+_MORE_THAN_SAID = "has more bytes than Slack says, so I did not read it; please upload it again"
 
-#: Modes that have nothing to download (https://docs.slack.dev/reference/objects/file-object).
-_MODES = {
+#: Why there is nothing to download: modes of a file (https://docs.slack.dev/reference/objects/file-object), what the
+#: answer of files.info says of who may see it, and its errors
+#: (https://docs.slack.dev/reference/methods/files.info#errors).
+_REASONS = {
     "tombstone": _DELETED,
     "deleted": _DELETED,
     "hidden_by_limit": "is hidden, because this workspace's Slack plan shows only newer files",
     "external": "is only linked from another service; upload it to Slack itself, and I can read it",
-}
-#: What a file's answer says of who may see it, and the errors of files.info
-#: (https://docs.slack.dev/reference/methods/files.info#errors).
-_REFUSALS = {
     "file_not_found": _DELETED,
     "file_deleted": _DELETED,
     "access_denied": "is not shared with me",
@@ -50,19 +52,26 @@ _REFUSALS = {
     "missing_scope": _UNREADABLE,
     UNCERTAIN: _NOT_NOW,
 }
-_CANVAS_MODES, _CANVAS_TYPE = frozenset({"canvas", "quip"}), "application/vnd.slack-docs"
-#: Bytes of a canvas as HTML, which is read as a whole.
-_CANVAS_LIMIT = 4 * 1024 * 1024
+#: Canvases, and the posts that were there before them, are downloaded as pages.
+_CANVAS_MODES, _CANVAS_TYPE = frozenset({"canvas", "quip", "space"}), "application/vnd.slack-docs"
+#: Bytes of a canvas as HTML, and of a text that is made UTF-8: they are read as a whole.
+_CANVAS_LIMIT, _TEXT_LIMIT = 4 * 1024 * 1024, 8 * 1024 * 1024
 
 _CHUNK = 256 * 1024
+#: Bytes that a file may have more than Slack says.
+_MARGIN = 1024 * 1024
 #: However long a file takes, something has to come within these seconds.
 _TIMEOUT = aiohttp.ClientTimeout(total=None, connect=10, sock_read=30)
+#: The seconds that any file may take, and the bytes for which it may take one more.
+_LONGEST, _SLOWEST = 120.0, 512 * 1024
 _REDIRECTS = 5
 #: How often a download is begun, the seconds between, and the most that Slack may make us wait.
 _ATTEMPTS, _PAUSE, _PATIENCE = 3, 0.5, 30.0
 #: The title of Slack's sign-in page, which it sends with 200 instead of a file that one may not read.
 _SIGN_IN = re.compile(rb"<title>[^<]*\bslack\b", re.IGNORECASE)
 _HTML = "text/html"
+#: What may stand before a page's first tag.
+_BLANK = b"\xef\xbb\xbf \t\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,29 +96,54 @@ class _PassingError(Exception):
 class SlackFiles:
     """Downloads files of posts."""
 
-    def __init__(self, governor: Governor, session: aiohttp.ClientSession, token: str, api_url: str) -> None:
-        """`token` is the bot's; `api_url` is SLACK_API_URL, whose host counts as one of Slack's own."""
+    def __init__(
+        self,
+        governor: Governor,
+        session: aiohttp.ClientSession,
+        token: str,
+        api_url: str,
+        *,
+        longest: float = _LONGEST,
+    ) -> None:
+        """`token` is the bot's; `api_url` is SLACK_API_URL, whose host counts as one of Slack's own. `longest` is the
+        seconds that a small file may take."""
         self._governor = governor
         self._session = session
         self._token = token
         self._hosts = SlackHosts(api_url)
+        self._longest = longest
+
+    async def described(self, file: PostFile) -> PostFile:
+        """The file with its name, type, size and URL, after asking Slack where the event did not say (Slack Connect).
+        Raises FileUnusable where Slack does not answer."""
+        tells = file.url and file.size and file.mode != ASK_FOR_FILE
+        return file if tells or not file.id or file.mode in _REASONS else await self._asked(file)
+
+    async def transcript(self, file: PostFile) -> str:
+        """What Slack itself has written down of a recording, which it may have done only by now; empty where it has
+        not. Raises nothing."""
+        if file.transcript or not file.id:
+            return file.transcript
+        try:
+            return (await self._asked(file)).transcript
+        except FileUnusable:
+            return ""
 
     async def fetch(self, file: PostFile, folder: Path, limit: int) -> Attachment:
-        """Put a file into `folder`, under a name of our own. At most `limit` bytes are ever written.
+        """Put a file, as it is `described`, into `folder`, under a name of our own. At most `limit` bytes are ever
+        written. Text becomes UTF-8, and canvases Markdown.
 
         Raises FileUnusable with the reason, which reads on from the file's name.
         """
-        file = await self._described(file)
-        canvas = file.media_type == _CANVAS_TYPE or file.mode in _CANVAS_MODES
+        if reason := _REASONS.get(file.mode) or ("" if file.url else _UNREADABLE):
+            raise FileUnusable(reason)
         if file.size > limit:
             raise FileUnusable(_too_large(file.size, limit))
         path = folder / uuid.uuid4().hex
         try:
             await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
-            landed = await self._downloaded(file, path, min(limit, _CANVAS_LIMIT) if canvas else limit, canvas=canvas)
-            if canvas:
-                return await asyncio.to_thread(_as_markdown, file, landed, limit)
-            media_type = media_types.media_type_of(landed.head, landed.tail, file.media_type, file.name)
+            landed = await self._in_time(file, path, min(limit, _CANVAS_LIMIT) if _is_canvas(file) else limit)
+            return await asyncio.to_thread(_attachment, file, landed, limit)
         except BaseException as error:
             with contextlib.suppress(OSError):
                 await asyncio.shield(asyncio.to_thread(path.unlink, missing_ok=True))
@@ -117,19 +151,8 @@ class SlackFiles:
                 _log.warning("file-not-kept", file=file.id, error=repr(error))
                 raise FileUnusable("could not be kept on Bobbin's disk") from error
             raise
-        return Attachment(plain_name(file.name), media_type, landed.size, path)
 
     # What Slack says of it
-
-    async def _described(self, file: PostFile) -> PostFile:
-        """The file with its URL and size, as far as Slack tells, after asking where the event did not say."""
-        if reason := _MODES.get(file.mode):
-            raise FileUnusable(reason)
-        if file.id and (not file.url or not file.size or file.mode == ASK_FOR_FILE):
-            file = await self._asked(file)
-        if not file.url:
-            raise FileUnusable(_UNREADABLE)
-        return file
 
     async def _asked(self, file: PostFile) -> PostFile:
         try:
@@ -137,14 +160,11 @@ class SlackFiles:
         except SlackRefused as error:
             if error.code == "missing_scope" and file.url:
                 return file  # the download will tell, and is what the scope is for
-            raise FileUnusable(_REFUSALS.get(error.code, f"Slack does not let me read it ({error.code})")) from error
+            raise FileUnusable(_REASONS.get(error.code, f"Slack does not let me read it ({error.code})")) from error
         found = response.get("file")
         found = found if isinstance(found, Mapping) else {}
         told = file_from(found)
-        if reason := _MODES.get(told.mode) or _REFUSALS.get(str(found.get("file_access"))):
-            raise FileUnusable(reason)
-        if found.get("size") == 0 and told.media_type != _CANVAS_TYPE and told.mode not in _CANVAS_MODES:
-            raise FileUnusable("is empty")
+        access = str(found.get("file_access"))
         named = bool(found.get("name") or found.get("title"))
         return replace(
             told,
@@ -153,14 +173,23 @@ class SlackFiles:
             media_type=told.media_type or file.media_type,
             size=told.size or file.size,
             url=told.url or file.url,
+            mode=access if access in _REASONS else told.mode,
         )
 
     # Its bytes
 
-    async def _downloaded(self, file: PostFile, path: Path, limit: int, *, canvas: bool) -> _Landed:
+    async def _in_time(self, file: PostFile, path: Path, limit: int) -> _Landed:
+        """Downloaded, or given up: one file must not take the time of all."""
+        try:
+            async with asyncio.timeout(self._longest + file.size / _SLOWEST):
+                return await self._downloaded(file, path, limit)
+        except TimeoutError as error:
+            raise FileUnusable(_TOO_SLOW) from error
+
+    async def _downloaded(self, file: PostFile, path: Path, limit: int) -> _Landed:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                landed = await self._saved(file.url, path, limit)
+                landed = await self._saved(file, path, limit)
             except (_PassingError, aiohttp.ClientError, TimeoutError, ConnectionError) as error:
                 pause = error.pause if isinstance(error, _PassingError) else None
                 _log.info("file-download-failed", file=file.id, attempt=attempt, error=repr(error))
@@ -170,23 +199,25 @@ class SlackFiles:
             else:
                 if not landed.size:
                     raise FileUnusable("is empty")
-                if landed.html and _is_sign_in(file, landed, canvas=canvas):
+                if landed.html and _is_sign_in(file, landed):
                     raise FileUnusable(_UNREADABLE)
                 return landed
         raise AssertionError("unreachable")
 
-    async def _saved(self, address: str, path: Path, limit: int) -> _Landed:
-        async with self._opened(address) as response:
-            if (response.content_length or 0) > limit:
-                raise FileUnusable(_too_large(response.content_length or 0, limit))
+    async def _saved(self, file: PostFile, path: Path, limit: int) -> _Landed:
+        # A canvas's size is that of what it is made of, not of the page that it is downloaded as.
+        most = limit if _is_canvas(file) or not file.size else min(limit, file.size + _MARGIN)
+        async with self._opened(file.url) as response:
+            if (response.content_length or 0) > most:
+                raise FileUnusable(_excess(response.content_length, most, limit))
             head, tail, size = b"", b"", 0
             async with _file(path) as out:
                 async for chunk in response.content.iter_chunked(_CHUNK):
                     size += len(chunk)
-                    if size > limit:
-                        raise FileUnusable(_too_large(None, limit))
-                    head += chunk[: media_types.LOOK - len(head)]
-                    tail = (tail + chunk)[-media_types.LOOK :]
+                    if size > most:
+                        raise FileUnusable(_excess(None, most, limit))
+                    head += chunk[: LOOK - len(head)]
+                    tail = (tail + chunk)[-LOOK:]
                     await asyncio.to_thread(out.write, chunk)
             return _Landed(path, size, head, tail, response.content_type == _HTML)
 
@@ -236,18 +267,35 @@ def _seconds(value: str | None) -> float | None:
         return None
 
 
-def _is_sign_in(file: PostFile, landed: _Landed, *, canvas: bool) -> bool:
-    """Whether HTML that came is Slack's sign-in page. Where HTML is what the file is, its size and title tell."""
-    if canvas:
-        return CANVAS_MARK not in landed.head
-    if file.media_type == _HTML or file.name.lower().endswith((".html", ".htm")):
-        return landed.size != file.size and _SIGN_IN.search(landed.head) is not None
+def _is_canvas(file: PostFile) -> bool:
+    return file.media_type == _CANVAS_TYPE or file.mode in _CANVAS_MODES
+
+
+def _is_sign_in(file: PostFile, landed: _Landed) -> bool:
+    """Whether HTML that came is Slack's sign-in page. Where HTML is what a file comes as, its size and title tell."""
+    pages = _is_canvas(file) or file.mode == "email"
+    if pages or file.media_type == _HTML or file.name.lower().endswith((".html", ".htm")):
+        own = landed.size == file.size or CANVAS_MARK in landed.head
+        return not own and _SIGN_IN.search(landed.head) is not None
     return True
+
+
+def _attachment(file: PostFile, landed: _Landed, limit: int) -> Attachment:
+    """What a file on the disk is, once it is as models can read it. Raises FileUnusable, OSError."""
+    if _is_canvas(file) and landed.head.lstrip(_BLANK).startswith(b"<"):
+        return _as_markdown(file, landed, limit)
+    media_type = media_types.media_type_of(landed.head, landed.tail, file.media_type, file.name)
+    size = landed.size
+    if media_types.is_text(media_type) and size <= _TEXT_LIMIT:
+        size = landed.path.write_bytes(as_utf8(landed.path.read_bytes()))
+    elif is_cut(landed.path, media_type):
+        raise FileUnusable("is cut off or damaged")
+    return Attachment(plain_name(file.name), media_type, size, landed.path)
 
 
 def _as_markdown(file: PostFile, landed: _Landed, limit: int) -> Attachment:
     """Put a canvas's text in the place of its HTML."""
-    text = canvas_markdown(landed.path.read_text(encoding="utf-8", errors="replace")).encode()
+    text = canvas_markdown(as_utf8(landed.path.read_bytes()).decode()).encode()
     if not text.strip():
         raise FileUnusable("is empty")
     if len(text) > limit:
@@ -265,6 +313,11 @@ async def _file(path: Path) -> AsyncGenerator[BinaryIO, None]:
         yield out
     finally:
         await asyncio.shield(asyncio.to_thread(out.close))
+
+
+def _excess(size: int | None, most: int, limit: int) -> str:
+    """Why a download ends after `most` bytes; `size` is None where it is not known how many there are."""
+    return _too_large(size, limit) if most == limit else _MORE_THAN_SAID
 
 
 def _too_large(size: int | None, limit: int) -> str:

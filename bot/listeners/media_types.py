@@ -10,9 +10,7 @@ from pathlib import PurePath
 from typing import Literal
 
 from bot.errors import FileUnusable
-
-#: How much of a file's beginning, and of its end, `media_type_of` wants to see.
-LOOK = 65_536
+from bot.listeners.encodings import encoding_of
 
 _GENERIC = frozenset({"", "application/octet-stream", "binary/octet-stream"})
 _OFFICE = "application/vnd.openxmlformats-officedocument"
@@ -60,6 +58,9 @@ _KINDS = {
     "video/webm": _Kind("recording", "a WebM recording"),
 }
 _TEXT = _Kind("text", "text")
+#: Text by other names than text/* that every backend knows. Code, settings and logs have a hundred more, most of which
+#: Slack makes of a name's ending; they are plain text.
+_TEXTS = frozenset({"application/json", "application/xml", "application/rtf"})
 #: What a file may be instead of what it promises: Office files are ZIP archives, and are saved in the old format when
 #: they have a password.
 _RELATED = frozenset({("archive", "office"), ("old office", "office"), ("office", "old office")})
@@ -108,21 +109,22 @@ _SIGNATURES = (
     *((bytes([0xFF, second]), "audio/mpeg") for second in (0xFB, 0xFA, 0xF3, 0xF2)),
     *((b"ID3" + bytes([version]), "audio/mpeg") for version in (2, 3, 4)),
 )
-#: A RIFF file's form, and an ISO media file's brand; brands of no picture are recordings.
+#: A RIFF file's form, and an ISO media file's brand (https://mp4ra.org/registered-types/brands); brands of no picture
+#: are recordings.
 _RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav"}
+_ISO = "video/mp4"
+_HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"mif2", b"msf1")
 _BRANDS = {
     b"M4A ": "audio/mp4",
     b"qt  ": "video/quicktime",
-    b"avif": "image/avif",
-    **dict.fromkeys((b"heic", b"heix", b"mif1", b"msf1"), "image/heic"),
+    **dict.fromkeys((b"avif", b"avis"), "image/avif"),
+    **dict.fromkeys(_HEIF, "image/heic"),
 }
 _OFFICE_FOLDERS = ((b"word/", _WORD), (b"xl/", _EXCEL), (b"ppt/", _POWERPOINT))
-#: Control characters that text has; a file with others is none.
-_CONTROLS = frozenset(b"\t\n\v\f\r\x1b\b")
 
 
 def media_type_of(head: bytes, tail: bytes, said: str, name: str) -> str:
-    """A file's media type, from its first and last LOOK bytes, the type that Slack says and its name.
+    """A file's media type, from its first and last bytes (LOOK of each), the type that Slack says and its name.
 
     Raises FileUnusable where the bytes are of another family than either of the two promises.
     """
@@ -144,21 +146,13 @@ def sniff(head: bytes, tail: bytes = b"") -> str | None:
     if head[:4] == b"RIFF" and head[8:12] in _RIFF:
         return _RIFF[head[8:12]]
     if head[4:8] == b"ftyp":
-        return _BRANDS.get(head[8:12], "video/mp4")
-    return "text/plain" if is_text(head) else None
+        return _BRANDS.get(head[8:12], _ISO)
+    return "text/plain" if encoding_of(head) else None
 
 
-def is_text(head: bytes) -> bool:
-    """Whether a file that begins so is text: UTF-16 by its mark, else what has no control characters but those of
-    text, be it in UTF-8 or an old encoding."""
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        try:
-            # Not final: the last character may have been cut.
-            codecs.getincrementaldecoder("utf-16")().decode(head)
-        except UnicodeDecodeError:
-            return False
-        return True
-    return not any(byte < 0x20 and byte not in _CONTROLS for byte in set(head))
+def is_text(media_type: str) -> bool:
+    """Whether a file of this type is text."""
+    return media_type.startswith("text/") or media_type in _TEXTS
 
 
 def _packed(head: bytes, tail: bytes) -> str:
@@ -170,7 +164,7 @@ def _packed(head: bytes, tail: bytes) -> str:
 
 
 def _kind(media_type: str) -> _Kind | None:
-    return _TEXT if media_type.startswith("text/") else _KINDS.get(media_type)
+    return _TEXT if is_text(media_type) else _KINDS.get(media_type)
 
 
 def _hold_against(promised: str, found: str | None) -> None:
@@ -181,7 +175,10 @@ def _hold_against(promised: str, found: str | None) -> None:
 
 
 def _says_as_much(said: str, found: str) -> bool:
-    """Whether Slack's word is as good as what was found, or better: many formats are text or ZIP archives inside."""
-    if found in ("text/plain", "application/zip"):
+    """Whether Slack's word is as good as what was found, or better: many formats are ZIP archives inside, and pictures
+    have more brands than are in the table."""
+    if found == "text/plain":
+        return is_text(said)
+    if found == "application/zip" or (found == _ISO and said.startswith("image/")):
         return True
     return said == found or any(said in names and found in names for names in _SAME)

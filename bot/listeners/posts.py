@@ -181,7 +181,18 @@ def file_from(file: Payload) -> PostFile:
         size=_size(file.get("size")),
         url=_text(file, "url_private_download") or _text(file, "url_private"),
         mode=ASK_FOR_FILE if access not in (None, "visible") and mode != "tombstone" else mode,
+        transcript=_transcript(file),
     )
+
+
+def _transcript(file: Payload) -> str:
+    """What Slack has written down of a recording, once it is done with it; of a long one it tells the beginning."""
+    told = file.get("transcription")
+    preview = told.get("preview") if isinstance(told, Mapping) and told.get("status") == "complete" else None
+    if not isinstance(preview, Mapping):
+        return ""
+    text = _text(preview, "content").replace("\0", "").strip()
+    return f"{text} […] (only its beginning)" if text and preview.get("has_more") else text
 
 
 def plain_name(name: str) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import unicodedata
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -22,6 +23,8 @@ _NAME_LIFETIME, _NAMES = 3600.0, 10_000
 #: Seconds that a run waits for Slack's history. An app outside the Marketplace may be allowed one call a minute
 #: (https://docs.slack.dev/apis/web-api/rate-limits), and an answer without history beats none.
 _HISTORY_PATIENCE = 10.0
+#: Characters of a name, and those that end one in what models read.
+_NAME_LIMIT, _ENDS_NAME = 80, frozenset(':"“”：')
 #: Messages in a call, calls at most, and how many of the latest are used
 #: (https://docs.slack.dev/reference/methods/conversations.replies).
 _HISTORY_PAGE, _HISTORY_PAGES, _HISTORY_LIMIT = 999, 10, 100
@@ -88,7 +91,7 @@ class SlackWorkspace:
         ts, author = str(said["ts"]), str(said.get("user") or "")
         if author == self._bot_user:
             return Message(ts, "assistant", text)
-        name = str(said.get("username") or "") or (await self.person(author) if author else "Somebody")
+        name = _name(str(said.get("username") or "")) or (await self.person(author) if author else "Somebody")
         return Message(ts, "user", text if in_dm or not text else f"{name}: {text}")
 
     async def _name(self, slack_id: str, ask: Any) -> str:
@@ -111,12 +114,18 @@ class SlackWorkspace:
         found = response["user"]
         profile = found.get("profile") or {}
         names = (profile.get("display_name"), profile.get("real_name"), found.get("real_name"), found.get("name"))
-        return next((str(name) for name in names if name), user)
+        return next((plain for name in names if (plain := _name(str(name or "")))), user)
 
     async def _ask_channel(self, channel: str) -> str:
         response = await self._governor.call("conversations.info", {"channel": channel}, reads=True)
-        name = response["channel"].get("name")
+        name = _name(str(response["channel"].get("name") or ""))
         return f"#{name}" if name else channel
+
+
+def _name(chosen: str) -> str:
+    """A name as a prompt may have it: whoever chose it must not end it there and go on with words of their own."""
+    visible = "".join(" " if unicodedata.category(each)[0] in "CZ" or each in _ENDS_NAME else each for each in chosen)
+    return " ".join(visible.split())[:_NAME_LIMIT]
 
 
 def _is_said(message: dict[str, Any]) -> bool:

@@ -8,6 +8,9 @@ SECTION_TEXT = 3_000
 #: (https://docs.slack.dev/reference/methods/chat.update).
 TEXT = 4_000
 
+#: Characters of an address in a message (https://docs.slack.dev/reference/block-kit/block-elements/button-element).
+LINK_URL = 3_000
+
 #: Characters of a task card's title, details and output (https://docs.slack.dev/reference/methods/chat.appendStream).
 TASK_TEXT = 256
 

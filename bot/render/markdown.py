@@ -1,14 +1,13 @@
-"""The model's Markdown on its way into Slack messages: made harmless, and cut where it may be cut.
+"""The model's Markdown on its way into Slack messages: cut where it may be cut.
 
 Slack renders standard Markdown itself (`markdown_text`), so nothing is converted here.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from bisect import bisect
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bot.engine.ports import Source
-from bot.engine.sandbox_links import unlinked
 from bot.render.limits import MARKDOWN_TEXT
 
 #: Characters a message may hold: room is left to close a code block, and for Slack's own counting of entities.
@@ -20,36 +19,8 @@ _PARAGRAPH_AFTER = 9_000
 #: A word that is still growing is held back, up to this length; some languages have no spaces.
 _LONGEST_WORD = 40
 
-_LIVE_ENTITY = re.compile(r"<(?=[!@#])")
-_BRACKETS = re.compile(r"[\[\]\\]")
-_WEB_ADDRESS = re.compile(r"https?://[^\s()<>\[\]|]+")
 _FENCE = re.compile(r"^ {0,8}(?P<mark>`{3,}|~{3,})[ \t]*(?P<info>[^`\s]{0,40})[^`\n]*$")
 _TABLE_ROW = re.compile(r"^ {0,3}\|")
-
-
-def harmless(text: str) -> str:
-    """Escape what Slack would take for a mention, a channel or a broadcast, so that model output pings nobody; and put
-    a file's name in the place of a link into the model's sandbox.
-
-    Slack reads `<@…>`, `<#…>` and `<!…>` as live entities
-    (https://docs.slack.dev/messaging/formatting-message-text#escaping).
-    """
-    return _LIVE_ENTITY.sub("&lt;", unlinked(text))
-
-
-def listed(sources: Sequence[Source]) -> str:
-    """What an answer rests on, numbered, to stand below it; nothing where there is nothing."""
-    if not sources:
-        return ""
-    lines = [f"{number}. {_link(source)}" for number, source in enumerate(sources, 1)]
-    return "\n\n**Sources**\n\n" + "\n".join(lines)
-
-
-def _link(source: Source) -> str:
-    title = _BRACKETS.sub(r"\\\g<0>", " ".join(source.title.split())) or "a source"
-    url = source.url or ""
-    # Only what is plainly a web address becomes a link; a server may say anything.
-    return f"[{title}]({url})" if _WEB_ADDRESS.fullmatch(url) else title
 
 
 def settled(text: str) -> int:
@@ -77,37 +48,62 @@ class Fence:
         return f"{self.mark}{self.info}\n"
 
 
+class Fences:
+    """The code blocks of one text, which may grow at its end. What was read of it is not read again."""
+
+    def __init__(self) -> None:
+        self._read = 0
+        #: Where a code block begins or ends, and what is open from there on.
+        self._places: list[int] = [0]
+        self._open: list[Fence | None] = [None]
+
+    def at(self, text: str, offset: int) -> Fence | None:
+        """The code block that is open where `offset` is, None outside of one."""
+        for start, line in _lines(text, self._read, offset):
+            end = start + len(line) + 1
+            if end > offset:
+                break  # only a whole line says something
+            self._read = end
+            fence = _after(line, self._open[-1])
+            if fence != self._open[-1]:
+                self._places.append(end)
+                self._open.append(fence)
+        return self._open[bisect(self._places, offset) - 1]
+
+
 def fence_at(text: str, offset: int) -> Fence | None:
-    """The code block that is open where `offset` is, None outside of one."""
-    fence: Fence | None = None
-    for start, line in _lines(text, 0, offset):
-        if start + len(line) < offset:  # the whole line lies before
-            fence = _after(line, fence)
-    return fence
+    """The code block that is open where `offset` is, in a text that is looked at once."""
+    return Fences().at(text, offset)
 
 
-def page_text(text: str, start: int, end: int, *, cut: bool) -> str:
+def page_text(text: str, start: int, end: int, *, cut: bool, fences: Fences | None = None) -> str:
     """A message's Markdown: `text[start:end]`, with a code block re-opened where the page before cut through it.
 
-    `cut` says that the page ends here although the text goes on: then an open code block is closed.
+    `cut` says that the page ends here although the text goes on: then an open code block is closed. `fences` are the
+    text's, where they are known.
     """
-    before = fence_at(text, start)
+    fences = fences or Fences()
+    before = fences.at(text, start)
     page = before.opening + text[start:end] if before else text[start:end].lstrip("\n")
-    after = fence_at(text, end) if cut else None
+    after = fences.at(text, end) if cut else None
     if after is None:
         return page
     return page + ("" if page.endswith("\n") else "\n") + after.mark
 
 
-def page_end(text: str, start: int, shown: int, limit: int, *, early: bool = False) -> int | None:
+def page_end(
+    text: str, start: int, shown: int, limit: int, *, early: bool = False, fences: Fences | None = None
+) -> int | None:
     """Where the message that begins at `start` has to end, or None while `text[start:limit]` belongs to it.
 
-    `shown` is how far it is in Slack already; the end is never before. `early` takes the first good place.
+    `shown` is how far it is in Slack already; the end is never before. `early` takes the first good place. `fences` are
+    the text's, where they are known.
     """
+    fences = fences or Fences()
     keep_whole_after = 0 if early else _KEEP_WHOLE_AFTER
     paragraph_after = 0 if early else _PARAGRAPH_AFTER
     last_block = None
-    for offset, whole in _boundaries(text, start, min(limit, start + PAGE)):
+    for offset, whole in _boundaries(text, start, min(limit, start + PAGE), fences.at(text, start)):
         if offset < max(shown, start + 1):
             continue
         if offset - start >= (keep_whole_after if whole else paragraph_after):
@@ -115,14 +111,14 @@ def page_end(text: str, start: int, shown: int, limit: int, *, early: bool = Fal
         last_block = offset if whole else last_block
     if limit - start <= PAGE:
         return None
-    if last_block is not None and fence_at(text, start + PAGE):
+    if last_block is not None and fences.at(text, start + PAGE):
         return last_block  # early, but a page's edge would go through the code
     return _forced_end(text, max(shown, start), start + PAGE)
 
 
-def whole_lines(text: str, start: int, limit: int) -> int:
+def whole_lines(text: str, start: int, limit: int, *, fences: Fences | None = None) -> int:
     """Where a message that begins at `start` may end at once, not after `limit`: inside a code block, after a line."""
-    if fence_at(text, limit) is None:
+    if (fences or Fences()).at(text, limit) is None:
         return limit
     end = text.rfind("\n", start, limit) + 1
     return end if end > start else limit
@@ -137,9 +133,9 @@ def _forced_end(text: str, low: int, high: int) -> int:
     return max(low, high)
 
 
-def _boundaries(text: str, start: int, limit: int) -> Iterator[tuple[int, bool]]:
-    """Where a message may end: before a block that should stay whole (True), and before a paragraph (False)."""
-    fence = fence_at(text, start)
+def _boundaries(text: str, start: int, limit: int, fence: Fence | None) -> Iterator[tuple[int, bool]]:
+    """Where a message may end: before a block that should stay whole (True), and before a paragraph (False). `fence` is
+    the code block that is open at `start`."""
     after_blank = in_table = False
     for offset, line in _lines(text, start, limit):
         was_outside, fence = fence is None, _after(line, fence)
@@ -163,6 +159,8 @@ def code_blocks(text: str) -> Iterator[tuple[str, str]]:
             inside = []
         elif before is not None:
             inside.append(line)
+    if fence is not None and inside:  # it goes on to the end
+        yield fence.info, "\n".join([*inside, ""])
 
 
 def lines_outside_code(text: str) -> Iterator[str]:

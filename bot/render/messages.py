@@ -3,71 +3,63 @@
 import asyncio
 import contextlib
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import structlog
 
 from bot.engine.ports import ReplyTarget, Task, TaskStatus
 from bot.errors import SlackRefused, StoppedByUser
+from bot.render.cards import card, lines
 from bot.render.governor import Governor, Urgency
-from bot.render.limits import STREAM_LIFETIME, TASK_TEXT, TEXT
-from bot.render.markdown import harmless
-from bot.render.notices import plain
+from bot.render.limits import STREAM_LIFETIME, TEXT
 
 _log = structlog.get_logger()
 
 #: Seconds between two writes to one message, so that an answer of some seconds needs about ten calls. An update
 #: sends the whole text again, and Slack advises few of them (https://docs.slack.dev/ai/developing-agents).
-_STREAM_PACE, _UPDATE_PACE = 0.5, 1.5
+STREAM_PACE, UPDATE_PACE = 0.5, 1.5
 #: The parts of a stream's life after which we look for a good place to go on in the next message, and after which
 #: any place is good.
 _EARLY, _LATE = 0.8, 0.93
 
 #: Slack's word for a stream that is over (https://docs.slack.dev/reference/methods/chat.appendStream).
 _EXPIRED = "message_not_in_streaming_state"
-_STOPPED = "stopped_by_user"
+STOPPED = "stopped_by_user"
 #: Somebody deleted the message, or Slack lets nobody change it any more: what it showed is their decision, and what
 #: is still to come goes on below (https://docs.slack.dev/reference/methods/chat.update).
-_GONE = ("message_not_found", "cant_update_message", "edit_window_closed")
+GONE = ("message_not_found", "cant_update_message", "edit_window_closed")
 
 #: The action of the Stop button under an answer that is posted; Slack has its own under one that is streamed. Its
 #: value is the run's id.
 STOP = "stop_run"
-#: Where there are no task cards: a sign for each status, and how many tasks are told.
-_SIGNS = {
-    TaskStatus.IN_PROGRESS: ":hourglass_flowing_sand:",
-    TaskStatus.COMPLETE: ":white_check_mark:",
-    TaskStatus.ERROR: ":warning:",
-}
-_TASKS = 10
-
 #: Called with a message's ts and whether it is a stream, as soon as Slack has given it one.
 Born = Callable[[str, bool], Awaitable[None]]
 
 
 class GrowingMessage(Protocol):
-    """A message that grows. `whole` is always its full text so far, of at most one page."""
+    """A message that grows. `whole` is always its full text so far, of at most one page; `tasks` are news of what tools
+    do, to be shown beside it."""
 
     #: Seconds to leave between two writes, and the method that a further one calls, in its turn.
     pace: float
     update_method: str
+    #: What it shows of tasks, by id.
+    tasks: dict[str, Task]
 
     @property
     def begun(self) -> bool:
         """Whether something of it is in Slack."""
 
-    async def write(self, whole: str) -> None:
+    async def write(self, whole: str, tasks: Sequence[Task] = ()) -> None:
         """Show more; a turn for `update_method` was taken if something is in Slack already. Raises SlackRefused;
         MessageOverError where this message takes no more."""
 
-    async def work(self, tasks: Sequence[Task]) -> None:
-        """Show what tools do, beside the text; a turn was taken as for `write`. Raises as `write` does."""
-
-    async def mend(self, whole: str) -> None:
+    async def mend(self, whole: str, tasks: Sequence[Task] = ()) -> None:
         """After MessageOverError: put this in its place, if it is there. Raises SlackRefused."""
 
-    async def close(self, whole: str, *, complete: bool) -> None:
+    async def close(self, whole: str, tasks: Sequence[Task] = (), *, complete: bool) -> None:
         """Show the rest; this message grows no more. `complete` says that `whole` is the truth, whatever is shown.
         Raises SlackRefused, MessageGoneError."""
 
@@ -84,20 +76,19 @@ class MessageGoneError(Exception):
 
 
 class StreamedMessage:
-    """chat.startStream, appendStream, stopStream."""
+    """chat.startStream, appendStream, stopStream. It is fed with chunks alone, which may be text and tasks: Slack takes
+    either those or `markdown_text` in one stream (https://docs.slack.dev/reference/methods/chat.appendStream)."""
 
-    pace = _STREAM_PACE
+    pace = STREAM_PACE
     update_method = "chat.appendStream"
 
     def __init__(self, governor: Governor, target: ReplyTarget, born: Born, lifetime: float = STREAM_LIFETIME) -> None:
         """`lifetime` is after how many seconds Slack ends a stream."""
+        self.tasks: dict[str, Task] = {}
         self._governor = governor
         self._target = target
         self._born = born
         self._lifetime = lifetime
-        #: A stream that shows tasks is fed with chunks only: Slack takes either those or `markdown_text`
-        #: (https://docs.slack.dev/reference/methods/chat.appendStream).
-        self._chunks = False
         self._ts: str | None = None
         self._written = ""
         self._started_at = 0.0
@@ -106,58 +97,52 @@ class StreamedMessage:
     def begun(self) -> bool:
         return self._ts is not None
 
-    async def write(self, whole: str) -> None:
+    async def write(self, whole: str, tasks: Sequence[Task] = ()) -> None:
         if not whole.startswith(self._written):
             # The server took back what it had said: a stream can only grow.
             await stop_stream(self._governor, self._target, str(self._ts))
             raise MessageOverError
         piece = whole[len(self._written) :]
-        if not piece.strip():  # Slack refuses a text of white space; it goes along with what follows
+        chunks = _chunks(piece, tasks, self.tasks)
+        if not chunks:
             return
         if self._ts is None:
-            await self._start(self._text(piece))
-        else:
-            await self._append(self._text(piece))
-        self._written = whole
-
-    async def work(self, tasks: Sequence[Task]) -> None:
-        chunks = {"chunks": [_chunk(task) for task in tasks]}
-        if self._ts is None:
-            self._chunks = True
             await self._start(chunks)
-        elif self._chunks:
-            await self._append(chunks)
         else:
-            await stop_stream(self._governor, self._target, self._ts)
-            raise MessageOverError
+            await self._append(chunks)
+        if piece.strip():  # what is nothing but white space goes along with what follows
+            self._written = whole
+        self._show(tasks)
 
-    def _text(self, piece: str) -> dict[str, Any]:
-        return {"chunks": [{"type": "markdown_text", "text": piece}]} if self._chunks else {"markdown_text": piece}
-
-    async def mend(self, whole: str) -> None:
+    async def mend(self, whole: str, tasks: Sequence[Task] = ()) -> None:
         """Repeatable, unlike what went wrong."""
-        if not whole.strip():
+        self._show(tasks)
+        if not whole.strip() and not self.tasks:
             return
         try:
-            await update(self._governor, self._target, str(self._ts), whole)
+            content = in_place(whole, self.tasks)
+            await update(self._governor, self._target, str(self._ts), content, turn_taken=False)
         except SlackRefused as refusal:
-            if refusal.code not in _GONE:
+            if refusal.code not in GONE:
                 raise
             _log.info("message-was-deleted", channel=self._target.thread.channel, ts=self._ts)
 
-    async def close(self, whole: str, *, complete: bool) -> None:  # noqa: ARG002 - it is known what is shown
+    async def close(self, whole: str, tasks: Sequence[Task] = (), *, complete: bool) -> None:  # noqa: ARG002 - it is known what is shown
         if self._ts is None:
-            await self.write(whole)
-        grown = whole.startswith(self._written)
+            await self.write(whole, tasks)
+            tasks = ()
+        # Of a text that was to go on and does not, nothing but white space is to be taken back.
+        grown = whole.startswith(self._written) or whole.rstrip() == self._written.rstrip()
         piece = whole[len(self._written) :] if grown else ""
         arguments: dict[str, Any] = {"channel": self._target.thread.channel, "ts": self._ts}
-        if piece.strip():
-            arguments |= self._text(piece)
+        if chunks := _chunks(piece, tasks, self.tasks):
+            arguments["chunks"] = chunks
         try:
             await self._governor.call("chat.stopStream", arguments, repeatable=False)
         except SlackRefused as error:
             await self._end(error)
             grown = False
+        self._show(tasks)
         if not grown:
             await self.mend(whole)
         self._written = whole
@@ -166,8 +151,8 @@ class StreamedMessage:
         age = asyncio.get_running_loop().time() - self._started_at if self._ts else 0.0
         return self._lifetime * _EARLY - age, self._lifetime * _LATE - age
 
-    async def _start(self, content: dict[str, Any]) -> None:
-        arguments = {"channel": self._target.thread.channel, "thread_ts": self._target.thread.ts, **content}
+    async def _start(self, chunks: Sequence[dict[str, Any]]) -> None:
+        arguments = {"channel": self._target.thread.channel, "thread_ts": self._target.thread.ts, "chunks": chunks}
         if self._target.surface != "im":
             # Outside of DMs Slack wants to know for whom it streams
             # (https://docs.slack.dev/reference/methods/chat.startStream).
@@ -177,8 +162,8 @@ class StreamedMessage:
         self._ts = str(response["ts"])
         await self._born(self._ts, True)
 
-    async def _append(self, content: dict[str, Any]) -> None:
-        arguments = {"channel": self._target.thread.channel, "ts": self._ts, **content}
+    async def _append(self, chunks: Sequence[dict[str, Any]]) -> None:
+        arguments = {"channel": self._target.thread.channel, "ts": self._ts, "chunks": chunks}
         try:
             await self._governor.call(
                 "chat.appendStream", arguments, urgency=Urgency.UPDATE, repeatable=False, turn_taken=True
@@ -189,20 +174,27 @@ class StreamedMessage:
 
     async def _end(self, error: SlackRefused) -> None:
         """The stream is over, or nobody knows what arrived: end it, so that its message can be updated."""
-        if error.code == _STOPPED:
+        if error.code == STOPPED:
+            at_work = [task for task in self.tasks.values() if task.status is TaskStatus.IN_PROGRESS]
+            if at_work:
+                await self.mend(self._written, [replace(task, status=TaskStatus.ERROR) for task in at_work])
             raise StoppedByUser from error
         _log.info("stream-mended", code=error.code, channel=self._target.thread.channel, ts=self._ts)
-        if error.code not in (_EXPIRED, *_GONE):
+        if error.code not in (_EXPIRED, *GONE):
             await stop_stream(self._governor, self._target, str(self._ts))
+
+    def _show(self, tasks: Sequence[Task]) -> None:
+        self.tasks |= {task.id: task for task in tasks}
 
 
 class PostedMessage:
     """chat.postMessage, then chat.update with the whole text each time. It carries a Stop button while it grows."""
 
-    pace = _UPDATE_PACE
+    pace = UPDATE_PACE
     update_method = "chat.update"
 
     def __init__(self, governor: Governor, target: ReplyTarget, born: Born, run: str) -> None:
+        self.tasks: dict[str, Task] = {}
         self._governor = governor
         self._target = target
         self._born = born
@@ -210,53 +202,44 @@ class PostedMessage:
         self._ts: str | None = None
         self._written = ""
         self._growing = False
-        self._tasks: dict[str, Task] = {}
 
     @property
     def begun(self) -> bool:
         return self._ts is not None
 
-    async def write(self, whole: str) -> None:
+    async def write(self, whole: str, tasks: Sequence[Task] = ()) -> None:
+        self.tasks |= {task.id: task for task in tasks}
+        content = in_blocks(whole, self.tasks, [self._stop_button()])
         if self._ts is None:
-            await self._post(whole, growing=True)
-        elif whole != self._written:
-            await self._update(self._content(whole), turn_taken=True)
+            await self._post(content, growing=True)
+        elif tasks or whole != self._written:
+            await self._update(content, turn_taken=True)
         self._written = whole
 
-    async def work(self, tasks: Sequence[Task]) -> None:
-        self._tasks |= {task.id: task for task in tasks}
-        content = self._content(self._written)
-        if self._ts is None:
-            await self._send(content, growing=True)
-        else:
-            await self._update(content, turn_taken=True)
-
-    async def mend(self, whole: str) -> None:
+    async def mend(self, whole: str, tasks: Sequence[Task] = ()) -> None:
         """It was deleted: there is nothing to mend."""
 
-    async def close(self, whole: str, *, complete: bool) -> None:  # noqa: ARG002 - it is known what is shown
+    async def close(self, whole: str, tasks: Sequence[Task] = (), *, complete: bool) -> None:  # noqa: ARG002 - it is known what is shown
+        self.tasks |= {task.id: task for task in tasks}
         if self._ts is None:
-            await self._post(whole, growing=False)
-        elif self._growing or whole != self._written:
+            await self._post(in_place(whole, self.tasks), growing=False)
+        elif self._growing or tasks or whole != self._written:
             with contextlib.suppress(MessageOverError):
-                await self._update(self._blocks(whole, []), turn_taken=False)
+                await self._update(in_blocks(whole, self.tasks), turn_taken=False)
         self._written = whole
 
     def seconds_left(self) -> tuple[float, float]:
-        return STREAM_LIFETIME, STREAM_LIFETIME
+        return math.inf, math.inf
 
-    async def _update(self, content: dict[str, Any], *, turn_taken: bool) -> None:
+    async def _update(self, content: Mapping[str, Any], *, turn_taken: bool) -> None:
         try:
-            await _update(self._governor, self._target, str(self._ts), content, turn_taken=turn_taken)
+            await update(self._governor, self._target, str(self._ts), content, turn_taken=turn_taken)
         except SlackRefused as refusal:
-            if refusal.code not in _GONE:
+            if refusal.code not in GONE:
                 raise
             raise MessageOverError from refusal
 
-    async def _post(self, whole: str, *, growing: bool) -> None:
-        await self._send(self._content(whole) if growing else {"markdown_text": whole}, growing=growing)
-
-    async def _send(self, content: dict[str, Any], *, growing: bool) -> None:
+    async def _post(self, content: Mapping[str, Any], *, growing: bool) -> None:
         arguments = {
             "channel": self._target.thread.channel,
             "thread_ts": self._target.thread.ts,
@@ -269,136 +252,48 @@ class PostedMessage:
         self._ts, self._growing = str(response["ts"]), growing
         await self._born(self._ts, False)
 
-    def _content(self, whole: str) -> dict[str, Any]:
-        """The text so far as a block, because `markdown_text` takes no button beside it."""
+    def _stop_button(self) -> dict[str, Any]:
         button = {
             "type": "button",
             "action_id": STOP,
             "text": {"type": "plain_text", "text": "Stop"},
             "value": self._run,
         }
-        return self._blocks(whole, [{"type": "actions", "elements": [button]}])
-
-    def _blocks(self, whole: str, below: list[dict[str, Any]]) -> dict[str, Any]:
-        above = [_context(list(self._tasks.values()))] if self._tasks else []
-        return _in_blocks(whole, above, below)
+        return {"type": "actions", "elements": [button]}
 
 
-class ResumedMessage:
-    """A message that an earlier process began. How much it shows is not known, so it is written once, whole."""
-
-    pace = _UPDATE_PACE
-    update_method = "chat.update"
-
-    def __init__(self, governor: Governor, target: ReplyTarget, ts: str, *, stream: bool) -> None:
-        self._governor = governor
-        self._target = target
-        self._ts = ts
-        self._stream = stream
-
-    @property
-    def begun(self) -> bool:
-        return True
-
-    async def write(self, whole: str) -> None:
-        """Nothing yet: less than what is shown must never take its place."""
-
-    async def work(self, tasks: Sequence[Task]) -> None:
-        """Nothing: what tools did before is told no more."""
-
-    async def mend(self, whole: str) -> None:
-        """It never says that it is over."""
-
-    async def close(self, whole: str, *, complete: bool) -> None:
-        if self._stream:
-            await stop_stream(self._governor, self._target, self._ts)
-        if not whole.strip() or (not complete and len(whole) < await self._shown()):
-            return
-        try:
-            # What was posted has blocks, and keeps them unless it is given others.
-            content = {"markdown_text": whole} if self._stream else _in_blocks(whole)
-            await _update(self._governor, self._target, self._ts, content, turn_taken=False)
-        except SlackRefused as refusal:
-            if refusal.code not in _GONE:
-                raise
-            raise MessageGoneError from refusal
-
-    def seconds_left(self) -> tuple[float, float]:
-        return math.inf, math.inf
-
-    async def _shown(self) -> float:
-        """How many characters it shows, about; more than there can be where Slack does not tell."""
-        thread, ts = self._target.thread, self._ts
-        only = {"channel": thread.channel, "ts": thread.ts, "oldest": ts, "latest": ts, "inclusive": True, "limit": 5}
-        try:
-            page = await self._governor.call("conversations.replies", only, reads=True)
-        except SlackRefused as error:
-            _log.info("message-unreadable", code=error.code, channel=thread.channel, ts=ts)
-            return math.inf
-        found = [each for each in page.get("messages") or [] if each.get("ts") == ts]
-        return sum(max(len(str(each.get("text") or "")), _letters(each.get("blocks"))) for each in found)
+def _chunks(piece: str, tasks: Sequence[Task], shown: Mapping[str, Task]) -> list[dict[str, Any]]:
+    """More text and news of tasks. Slack refuses a text of white space."""
+    text = [{"type": "markdown_text", "text": piece}] if piece.strip() else []
+    return [*text, *(card(task, shown.get(task.id)) for task in tasks)]
 
 
-def _in_blocks(
-    whole: str, above: Sequence[dict[str, Any]] = (), below: Sequence[dict[str, Any]] = ()
-) -> dict[str, Any]:
-    """A text with blocks around it. `chat.update` leaves the blocks that a message has where it is given none
-    (https://docs.slack.dev/reference/methods/chat.update)."""
+def in_place(whole: str, tasks: Mapping[str, Task]) -> dict[str, Any]:
+    """What takes the place of all that a stream showed: its cards become lines."""
+    return in_blocks(whole, tasks) if tasks else {"markdown_text": whole}
+
+
+def in_blocks(whole: str, tasks: Mapping[str, Task], below: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+    """A text with blocks around it, because `markdown_text` takes no button beside it. `chat.update` leaves the blocks
+    that a message has where it is given none (https://docs.slack.dev/reference/methods/chat.update)."""
+    above = [lines(list(tasks.values()))] if tasks else []
     text = [{"type": "markdown", "text": whole}] if whole.strip() else []
     return {"text": whole[:TEXT].strip() or "…", "blocks": [*above, *text, *below]}
 
 
-def _letters(blocks: Any) -> int:
-    """The characters of all texts in blocks, in whatever form Slack keeps them."""
-    if isinstance(blocks, list):
-        return sum(map(_letters, blocks))
-    if isinstance(blocks, dict):
-        return sum(
-            len(value) if name == "text" and isinstance(value, str) else _letters(value)
-            for name, value in blocks.items()
-        )
-    return 0
-
-
-def _chunk(task: Task) -> dict[str, Any]:
-    """A task card. Its title and status replace what was said before, its details are added to it: so they are said
-    once, with the beginning (https://docs.slack.dev/ai/developing-agents)."""
-    chunk = {"type": "task_update", "id": task.id, "title": one_line(task.title, TASK_TEXT), "status": task.status}
-    if task.details and task.status is TaskStatus.IN_PROGRESS:
-        chunk["details"] = one_line(task.details, TASK_TEXT)
-    if task.output:
-        chunk["output"] = one_line(task.output, TASK_TEXT)
-    return chunk
-
-
-def _context(tasks: Sequence[Task]) -> dict[str, Any]:
-    """Where there are no cards: a line for each of the latest tasks."""
-    lines = [f"{_SIGNS[task.status]} {plain(one_line(task.title, TASK_TEXT), TASK_TEXT)}" for task in tasks[-_TASKS:]]
-    return {"type": "context", "elements": [{"type": "mrkdwn", "text": "\n".join(lines)}]}
-
-
-def one_line(text: str, limit: int) -> str:
-    """Text from a model or a tool on one line, pinging nobody."""
-    text = harmless(" ".join(text.split()))
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-async def stop_stream(governor: Governor, target: ReplyTarget, ts: str) -> None:
-    """End a stream; one that is over already is what we wanted."""
+async def stop_stream(governor: Governor, target: ReplyTarget, ts: str, chunks: Sequence[dict[str, Any]] = ()) -> None:
+    """End a stream, with its last chunks; one that is over already is what we wanted."""
+    arguments = {"channel": target.thread.channel, "ts": ts} | ({"chunks": chunks} if chunks else {})
     try:
-        await governor.call("chat.stopStream", {"channel": target.thread.channel, "ts": ts}, lasting=True)
+        await governor.call("chat.stopStream", arguments, lasting=True)
     except SlackRefused as error:
         _log.info("stream-was-over", code=error.code, ts=ts)
 
 
-async def update(governor: Governor, target: ReplyTarget, ts: str, whole: str) -> None:
-    """Put `whole` in the place of what a message shows."""
-    await _update(governor, target, ts, {"markdown_text": whole}, turn_taken=False)
-
-
-async def _update(
-    governor: Governor, target: ReplyTarget, ts: str, content: dict[str, Any], *, turn_taken: bool
+async def update(
+    governor: Governor, target: ReplyTarget, ts: str, content: Mapping[str, Any], *, turn_taken: bool
 ) -> None:
+    """Put this in the place of what a message shows. Raises SlackRefused."""
     # One whose turn was taken can wait for another one.
     arguments = {"channel": target.thread.channel, "ts": ts, **content}
     urgency = Urgency.UPDATE if turn_taken else Urgency.FIRST_OR_FINAL

@@ -1,13 +1,9 @@
 """A run's reply: the answer so far becomes Slack messages, live, a page at a time."""
 
 import asyncio
-import hashlib
-import shutil
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import structlog
 
@@ -22,28 +18,25 @@ from bot.engine.ports import (
     ReplyTarget,
     Source,
     Task,
-    TaskStatus,
 )
-from bot.engine.sandbox_links import held_back
-from bot.errors import FileUnusable, SlackRefused, StoppedByUser
+from bot.errors import SlackRefused, StoppedByUser
+from bot.render.cards import Cards
 from bot.render.governor import UNCERTAIN, Governor, Urgency
+from bot.render.harmless import HarmlessText, harmless
 from bot.render.limits import STATUS_LIFETIME, STREAM_LIFETIME
-from bot.render.markdown import harmless, listed, page_end, page_text, settled, whole_lines
-from bot.render.messages import (
-    GrowingMessage,
-    MessageGoneError,
-    MessageOverError,
-    PostedMessage,
-    ResumedMessage,
-    StreamedMessage,
-)
+from bot.render.made import MadeFiles
+from bot.render.markdown import Fences, page_end, page_text, settled, whole_lines
+from bot.render.messages import GrowingMessage, MessageGoneError, MessageOverError, PostedMessage, StreamedMessage
 from bot.render.notices import NOTICE, SlackNotices
-from bot.render.snippets import snippets
+from bot.render.resumed import ResumedMessage
+from bot.render.sources import listed
 from bot.render.status import ThreadStatus
 from bot.render.uploads import SlackUploads
 
 _log = structlog.get_logger()
 
+#: What comes between what a run said before it waited and what it says then.
+_BETWEEN = "\n\n"
 #: Seconds after which a first word is shown although it may still grow.
 _FIRST_WORD_PATIENCE = 0.25
 #: Messages among which lost ones are looked for, and the seconds that may take: a message twice is worse than a late
@@ -141,7 +134,13 @@ class SlackReply:
         self._target = target
         self._ledger = ledger
         self._status = ThreadStatus(replies.governor, target.thread)
+        #: What was said and is still to be read (None once the text is final), and what of it can be shown.
+        self._said: str | None = ""
+        self._growing = HarmlessText()
         self._text = ""
+        self._fences = Fences()
+        #: Whether the text does not go on for now, and how it ended.
+        self._whole = False
         self._ending: Ending | None = None
         self._changed = asyncio.Event()
         #: Where the current message begins in the text, how far the text is shown, and how many messages there are.
@@ -152,40 +151,38 @@ class SlackReply:
         self._lost: list[str] = []
         self._searches = 0
         self._message: GrowingMessage | None = None
-        #: What tools do, and what of it is not in Slack yet; files, each with where in the text it belongs.
-        self._tasks: dict[str, Task] = {}
-        self._untold: dict[str, Task] = {}
-        self._untold_at = 0
-        self._files: list[tuple[int, FileMade]] = []
-        self._folder: str | None = None
+        self._cards = Cards()
+        self._files = MadeFiles(replies.uploads, ledger, run, target)
         if shown:
             last = shown[-1]
             self._start = self._shown = last.start
             self._message = ResumedMessage(replies.governor, target, last.ts, stream=last.stream)
         self._writer = asyncio.create_task(self._write())
 
-    def show(self, text: str) -> None:
+    def show(self, text: str, *, whole: bool = False) -> None:
         if self._writer.done():
             self._writer.result()  # raises what stopped it
-        self._text = harmless(text[: held_back(text)])
+        self._whole = whole
+        # What follows must not begin with white space, which Slack may drop where two appended parts meet.
+        self._said = text + _BETWEEN if whole and text.strip() else text
         self._changed.set()
 
     def task(self, task: Task) -> None:
-        if not self._untold:
-            self._untold_at = len(self._text)
-        self._tasks[task.id] = task
-        self._untold[task.id] = task
+        self._hear()
+        self._cards.tell(task, len(self._text))
         self._changed.set()
 
     def attach(self, file: FileMade) -> None:
-        self._files.append((len(self._text), file))
+        self._hear()
+        self._files.add(file, len(self._text))
         self._changed.set()
 
     async def finish(self, text: str, ending: Ending, sources: Sequence[Source] = ()) -> None:
-        self._text = harmless(text + listed(sources))
-        self._end_tasks(ending)
+        self._said = None
+        self._put(harmless(text + listed(sources)))
+        self._cards.end(ending, len(self._text))
         if ending == Answered:
-            await self._attach_snippets(text)
+            await self._files.add_snippets(text, len(self._text))
         self._ending = ending
         self._changed.set()
         try:
@@ -200,21 +197,20 @@ class SlackReply:
             _log.info("apology-undeliverable", channel=self._target.thread.channel, code=error.code)
         await self._status.clear()
 
-    async def _attach_snippets(self, text: str) -> None:
-        """Long code and wide tables are files too, below the answer: as the model wrote them, since a file pings
-        nobody."""
-        for snippet in snippets(text):
-            if self._folder is None:
-                self._folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="bobbin-")
-            path = Path(self._folder) / snippet.name
-            await asyncio.to_thread(path.write_text, snippet.content, "utf-8", "replace")
-            self.attach(FileMade(snippet.name, path))
-
     def abandon(self) -> None:
         self._writer.cancel()
         self._status.abandon()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        self._files.abandon()
+
+    def _hear(self) -> None:
+        """Read what was said since: not word by word, however fast it comes."""
+        if self._said is not None:
+            self._put(self._growing.grow(self._said))
+
+    def _put(self, text: str) -> None:
+        if not text.startswith(self._text):
+            self._fences = Fences()
+        self._text = text
 
     # The writer's task
 
@@ -242,7 +238,6 @@ class SlackReply:
     async def _tell(self) -> None:
         """Show what there is, in the order in which it came."""
         await self._advance(self._showable())
-        await self._work()
         await self._upload(self._shown)
 
     async def _end(self, ending: Ending) -> None:
@@ -294,12 +289,14 @@ class SlackReply:
 
     def _news(self) -> bool:
         """Whether there is something to show."""
-        return self._showable() > self._shown or bool(self._untold) or bool(self._files)
+        self._hear()
+        return self._showable() > self._shown or self._cards.place is not None or self._files.place is not None
 
     def _showable(self) -> int:
         """How far the text can be shown: to a task or a file that came before the rest, or to its last whole word."""
-        places = [place for place, _ in self._files[:1]] + ([self._untold_at] if self._untold else [])
-        return min(places, default=len(self._text) if self._ending else settled(self._text))
+        over = self._whole or self._ending is not None
+        places = [place for place in (self._cards.place, self._files.place) if place is not None]
+        return min(places, default=len(self._text) if over else settled(self._text))
 
     def _patience(self) -> float:
         """Seconds until something has to be done although no more text came."""
@@ -320,78 +317,50 @@ class SlackReply:
             self._status.think()
 
     async def _advance(self, limit: int) -> None:
-        """Show the text up to `limit`, in as many messages as it takes."""
-        while self._shown < limit:
+        """Show the text up to `limit`, and what tools do there, in as many messages as it takes."""
+        while self._shown < limit or self._cards.due(self._shown):
             message = self._message or await self._begin()
             early, late = message.seconds_left()
-            end = page_end(self._text, self._start, self._shown, limit, early=early <= 0)
+            end = page_end(self._text, self._start, self._shown, limit, early=early <= 0, fences=self._fences)
             if end is None and late <= 0:
                 end = self._shown
             to = limit if end is None else end
-            if message.begun and (end is not None or self._ending):
+            if message.begun and (end is not None or (self._ending and not self._cards.due(to))):
                 self._shown = to  # closing it shows the rest
             else:
                 await self._show(message, to)
             if end is not None and self._shown == end:
                 await self._close_message(cut=True)
 
-    async def _work(self) -> None:
-        """Show what tools do."""
-        while self._untold and self._untold_at <= self._shown:
-            message = self._message or await self._begin()
-            tasks, self._untold = list(self._untold.values()), {}
-            try:
-                await message.work(tasks)
-            except MessageOverError:
-                self._untold = {task.id: task for task in tasks} | self._untold
-                await self._go_on_below(message, self._shown)
-            except SlackRefused as error:
-                self._untold = {task.id: task for task in tasks} | self._untold
-                await self._begin_otherwise(message, error)
-
-    def _end_tasks(self, ending: Ending) -> None:
-        """A tool that nobody heard of again did not go on for ever."""
-        over = TaskStatus.ERROR if ending.notice else TaskStatus.COMPLETE
-        for task in list(self._tasks.values()):
-            if task.status is TaskStatus.IN_PROGRESS:
-                self.task(replace(task, status=over))
-
     async def _upload(self, shown: int) -> None:
         """Post the files that belong after the text so far, below it."""
-        due = [file for place, file in self._files if place <= shown]
-        if not due:
-            return
-        self._files = [(place, file) for place, file in self._files if place > shown]
-        digests = {await asyncio.to_thread(_digest, file): file for file in due}
-        # A run that is taken up makes its files again.
-        posted = await self._ledger.posted_files(self._run)
-        new = {digest: file for digest, file in digests.items() if digest not in posted}
-        if not new:
+        files = await self._files.due(shown)
+        if not files:
             return
         await self._close_message(cut=True)
-        try:
-            await self._replies.uploads.upload(self._target, list(new.values()))
-        except FileUnusable as error:
-            await self._replies.notices.public(self._target, error.sentence)
-        await self._ledger.add_posted_files(self._run, list(new))
+        if problem := await self._files.post(files):
+            await self._replies.notices.public(self._target, problem)
 
     async def _show(self, message: GrowingMessage, limit: int) -> None:
-        whole = page_text(self._text, self._start, limit, cut=False)
+        whole = page_text(self._text, self._start, limit, cut=False, fences=self._fences)
+        tasks = self._cards.due(limit)
         try:
-            if whole.strip():
-                await message.write(whole)
+            if whole.strip() or tasks:
+                await message.write(whole, tasks)
         except MessageOverError:
             await self._go_on_below(message, limit)
             return
         except SlackRefused as error:
             await self._begin_otherwise(message, error)
             return
+        self._cards.told(tasks)
         self._shown = limit
 
     async def _go_on_below(self, message: GrowingMessage, limit: int) -> None:
         """A message ended before its time: give it a good end, and let the rest begin another."""
-        end = whole_lines(self._text, self._start, limit)
-        await message.mend(page_text(self._text, self._start, end, cut=True))
+        end = whole_lines(self._text, self._start, limit, fences=self._fences)
+        whole = page_text(self._text, self._start, end, cut=True, fences=self._fences)
+        await message.mend(whole, self._cards.leave(message.tasks, end))
         self._start = self._shown = end
         self._message = None
 
@@ -446,16 +415,12 @@ class SlackReply:
         if message is None:
             return
         begin, self._start = self._start, self._shown
-        whole = page_text(self._text, begin, self._shown, cut=cut)
+        whole = page_text(self._text, begin, self._shown, cut=cut, fences=self._fences)
         if not message.begun and not whole.strip():
             return
+        last = self._cards.leave(message.tasks, self._shown)
         try:
-            await message.close(whole, complete=cut or self._ending == Answered)
+            await message.close(whole, last, complete=cut or self._ending == Answered)
         except MessageGoneError:
             # Nothing of it is left in Slack: it is said again, in a message of its own.
             self._start = self._shown = begin
-
-
-def _digest(file: FileMade) -> str:
-    with file.path.open("rb") as content:
-        return f"{hashlib.file_digest(content, 'sha256').hexdigest()} {file.name}"

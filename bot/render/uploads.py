@@ -5,7 +5,7 @@ The bytes go to an address that Slack gives, which is a permission by itself: th
 
 import asyncio
 import codecs
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -26,6 +26,7 @@ _log = structlog.get_logger()
 #: (https://docs.slack.dev/reference/methods/files.getUploadURLExternal#errors, and files.completeUploadExternal's).
 _REASONS = {
     "channel_not_found": "I am not in this conversation",
+    "file_not_found": "Slack lost it on the way",
     "file_type_not_allowed": "this workspace does not allow files of this type",
     "file_upload_size_restricted": "it is larger than this workspace allows",
     "file_uploads_disabled": "this workspace has switched uploads off",
@@ -40,6 +41,9 @@ _REASONS = {
     "user_is_external_guest": "I am a guest here",
     UNCERTAIN: "Slack did not answer",
 }
+#: Slack knows of no such file, or not yet: it takes files in at its own pace
+#: (https://github.com/slackapi/python-slack-sdk/issues/1277).
+_MISSING = "file_not_found"
 _CHUNK = 256 * 1024
 _TIMEOUT = aiohttp.ClientTimeout(total=None, connect=10, sock_read=60)
 #: How often the bytes are sent, and the seconds between.
@@ -50,10 +54,10 @@ _ATTEMPTS, _PAUSE = 3, 0.5
 _SNIPPETS = {
     ".bash": "shell", ".c": "c", ".cpp": "cpp", ".cs": "csharp", ".css": "css", ".csv": "csv", ".diff": "diff",
     ".go": "go", ".h": "c", ".html": "html", ".java": "java", ".js": "javascript", ".json": "javascript",
-    ".kt": "kotlin", ".lua": "lua", ".md": "markdown", ".patch": "diff", ".php": "php", ".pl": "perl",
-    ".py": "python", ".r": "r", ".rb": "ruby", ".rs": "rust", ".scala": "scala", ".sh": "shell", ".sql": "sql",
-    ".swift": "swift", ".tex": "latex", ".ts": "typescript", ".txt": "text", ".xml": "xml", ".yaml": "yaml",
-    ".yml": "yaml",
+    ".jsx": "javascript", ".kt": "kotlin", ".lua": "lua", ".md": "markdown", ".patch": "diff", ".php": "php",
+    ".pl": "perl", ".ps1": "powershell", ".py": "python", ".r": "r", ".rb": "ruby", ".rs": "rust", ".scala": "scala",
+    ".sh": "shell", ".sql": "sql", ".swift": "swift", ".tex": "latex", ".ts": "typescript", ".tsx": "typescript",
+    ".txt": "text", ".xml": "xml", ".yaml": "yaml", ".yml": "yaml",
 }  # fmt: skip
 _IMAGES = frozenset({".gif", ".jpeg", ".jpg", ".png", ".webp"})
 
@@ -88,11 +92,7 @@ class SlackUploads:
             except FileUnusable as error:
                 problems.append(f"{title_of(file)}: {error.sentence}")
         if ids:
-            try:
-                await self._complete(target, ids)
-            except FileUnusable as error:
-                names = ", ".join(title_of(file) for file in ids.values())
-                problems.append(f"{names}: {error.sentence}")
+            problems += await self._completed(target, ids)
         if problems:
             raise FileUnusable(f"Not everything could be posted here. {'; '.join(problems)}.")
 
@@ -136,7 +136,27 @@ class SlackUploads:
                 await asyncio.sleep(_PAUSE * attempt)
         raise FileUnusable("Slack did not take it")
 
-    async def _complete(self, target: ReplyTarget, ids: dict[str, FileMade]) -> None:
+    async def _completed(self, target: ReplyTarget, ids: Mapping[str, FileMade]) -> list[str]:
+        """Make a message of these; of several in which Slack misses one, a message of each. Returns what did not
+        become one, and why."""
+        try:
+            await self._complete(target, ids)
+        except SlackRefused as error:
+            if error.code != _MISSING:
+                names = ", ".join(title_of(file) for file in ids.values())
+                return [f"{names}: {_unusable(error).sentence}"]
+        else:
+            return []
+        problems = []
+        for file_id, file in ids.items():
+            try:
+                await self._complete(target, {file_id: file})
+            except SlackRefused as error:
+                problems.append(f"{title_of(file)}: {_unusable(error).sentence}")
+        return problems
+
+    async def _complete(self, target: ReplyTarget, ids: Mapping[str, FileMade]) -> None:
+        """Raises SlackRefused."""
         arguments = {
             "files": [{"id": file_id, "title": title_of(file)} for file_id, file in ids.items()],
             "channel_id": target.thread.channel,
@@ -146,25 +166,20 @@ class SlackUploads:
             await self._governor.call("files.completeUploadExternal", arguments, repeatable=False)
         except SlackRefused as error:
             if error.code != UNCERTAIN:
-                raise _unusable(error) from error
+                raise
             if not await self._is_there(next(iter(ids))):
-                await self._complete_again(arguments)
+                await self._governor.call("files.completeUploadExternal", arguments, repeatable=False)
 
     async def _is_there(self, file_id: str) -> bool:
-        """Whether an upload was completed after all: until then it is no file that Slack would tell of."""
+        """Whether an upload was completed after all: until then it is no file that Slack would tell of. Raises
+        SlackRefused."""
         try:
             await self._governor.call("files.info", {"file": file_id}, reads=True)
         except SlackRefused as error:
-            if error.code == "file_not_found":
+            if error.code == _MISSING:
                 return False
-            raise _unusable(error) from error
+            raise
         return True
-
-    async def _complete_again(self, arguments: dict[str, Any]) -> None:
-        try:
-            await self._governor.call("files.completeUploadExternal", arguments, repeatable=False)
-        except SlackRefused as error:
-            raise _unusable(error) from error
 
 
 def _announcement(file: FileMade, content: _Content) -> dict[str, Any]:

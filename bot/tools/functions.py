@@ -4,10 +4,12 @@ import asyncio
 import inspect
 import re
 import textwrap
+import time
+import types
 import typing
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar, overload
+from typing import Annotated, Any, TypeVar, overload
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, PydanticSchemaGenerationError, ValidationError, create_model
@@ -18,6 +20,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 from bot.engine.ports import Ability, ChannelReader, ToolScene, ToolSpec
 from bot.errors import BobbinError, SettingsError, ToolError
 from bot.tools.output import as_text
+from bot.tools.schemas import UnusableSchema, brief, offerable
 
 _log = structlog.get_logger()
 
@@ -83,13 +86,31 @@ def is_tool(value: object) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class FilledIn:
+    """A parameter that Bobbin provides, by its type; an `optional` one may be None."""
+
+    kind: type
+    optional: bool = False
+
+    @classmethod
+    def of(cls, hint: Any) -> "FilledIn | None":
+        """What a hint asks Bobbin for: one of our types, also within Annotated and Optional. None for an argument."""
+        if typing.get_origin(hint) is Annotated:
+            return cls.of(hint.__origin__)
+        if typing.get_origin(hint) in (typing.Union, types.UnionType):
+            found = [cls.of(each) for each in typing.get_args(hint) if each is not type(None)]
+            return cls(found[0].kind, optional=True) if len(found) == 1 and found[0] else None
+        return cls(hint) if hint in _FILLED_IN else None
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionTool:
-    """A function that the model may call. `filled_in` are the parameters that Bobbin provides, by their type."""
+    """A function that the model may call. `filled_in` are the parameters that Bobbin provides."""
 
     spec: ToolSpec
     function: Function
     arguments: type[BaseModel]
-    filled_in: Mapping[str, type]
+    filled_in: Mapping[str, FilledIn]
     approval: bool
     repeatable: bool
     timeout: float
@@ -105,11 +126,11 @@ class FunctionTool:
         if not summary:
             raise SettingsError(f"Tool {where}: a docstring is missing; it tells the model what the tool does.")
         parameters = _parameters(function, where)
-        filled_in = {key: hint for key, (hint, _) in parameters.items() if hint in _FILLED_IN}
+        filled_in = {key: found for key, (hint, _) in parameters.items() if (found := FilledIn.of(hint))}
         asked = {key: value for key, value in parameters.items() if key not in filled_in}
         arguments, schema = _model(name, asked, described, where)
         return cls(
-            ToolSpec(name, summary, schema),
+            ToolSpec(name, brief(summary), schema),
             function,
             arguments,
             filled_in,
@@ -135,12 +156,13 @@ class FunctionTool:
         `provided` has what Bobbin fills in, by its type.
         """
         values = self.parse(arguments)
-        for name, kind in self.filled_in.items():
-            if provided.get(kind) is None:
+        for name, wanted in self.filled_in.items():
+            values[name] = provided.get(wanted.kind)
+            if values[name] is None and not wanted.optional:
                 raise ToolError(f"The tool {self.spec.name} does not work here. Nothing was done.")
-            values[name] = provided[kind]
         # In a task of its own, because a tool that swallows its cancellation must not hold the run.
         task = asyncio.create_task(self._carry_out(values), name=f"tool {self.spec.name}")
+        began = time.monotonic()
         try:
             done, _ = await asyncio.wait({task}, timeout=self.timeout)
             if not done:
@@ -149,6 +171,10 @@ class FunctionTool:
         finally:
             task.cancel()
             task.add_done_callback(_look_at)
+        took = time.monotonic() - began
+        if done and took > self.timeout:
+            # Nothing could run at its limit, not even what ends it.
+            _log.warning("tool-blocked-everything", tool=self.spec.name, timeout=self.timeout, seconds=round(took, 1))
         if done and task.cancelled():
             raise ToolError(f"The tool {self.spec.name} broke off; a part of its work may have been done.")
         if not done:
@@ -164,7 +190,10 @@ class FunctionTool:
             return as_text(await self.function(**values))
         except BobbinError as error:
             raise ToolError(error.sentence) from error
-        except (Exception, SystemExit) as error:
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            raise
+        except BaseException as error:
+            # Whatever it is: extension modules raise panics that are no Exception, and a run must not die of one.
             # Its words may hold what is not for the model: paths, addresses, secrets. The log has them.
             _log.warning("tool-failed", tool=self.spec.name, exc_info=True)
             raise ToolError(f"The tool {self.spec.name} failed ({type(error).__name__}).") from error
@@ -229,11 +258,29 @@ def _model(
     except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError) as error:
         reason = str(error).splitlines()[0]
         raise SettingsError(f"Tool {where}: its type hints make no JSON schema ({reason}).") from error
+    if ours := _ours_within(model.__pydantic_core_schema__):
+        raise SettingsError(
+            f"Tool {where}: {ours.__name__} is filled in by Bobbin and no part of an argument; give it a parameter of "
+            f"its own: {ours.__name__}, or {ours.__name__} | None."
+        )
     schema.pop("title", None)
     for each in schema.get("properties", {}).values():
         each.pop("title", None)
     _close(schema)
-    return model, schema
+    try:
+        return model, offerable(schema)
+    except UnusableSchema as error:
+        raise SettingsError(f"Tool {where}: no model can be offered it: {error}.") from error
+
+
+def _ours_within(core_schema: Any) -> type | None:
+    """A type that Bobbin fills in, somewhere within what the model may write: it could say who is asking."""
+    if isinstance(core_schema, type):
+        return next((ours for ours in _FILLED_IN if ours in core_schema.__mro__), None)
+    within = core_schema.values() if isinstance(core_schema, dict) else core_schema
+    if not isinstance(core_schema, (dict, list, tuple)):
+        return None
+    return next((found for each in within if (found := _ours_within(each))), None)
 
 
 def _says_itself(hint: Any) -> bool:

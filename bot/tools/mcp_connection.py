@@ -7,11 +7,11 @@ one task (mcp_server.py), while calls may be made by others.
 import asyncio
 import contextlib
 import os
+import re
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
-import httpx2
 import structlog
 from mcp import Client, MCPError, StdioServerParameters, stdio_client, types
 from mcp.client.stdio import DEFAULT_INHERITED_ENV_VARS
@@ -20,9 +20,12 @@ from mcp.client.subscriptions import SubscriptionLost
 
 from bot.engine.ports import ToolSpec
 from bot.errors import ToolError
+from bot.tools.mcp_errors import TAIL, Kind, kind_of, told, why
 from bot.tools.mcp_file import HttpServer, StdioServer
+from bot.tools.mcp_http import HttpClient, status_of
+from bot.tools.mcp_listing import put_right
 from bot.tools.mcp_names import offered_name
-from bot.tools.mcp_tool import McpTool
+from bot.tools.mcp_tool import Listing, McpTool
 from bot.tools.output import as_text
 
 _log = structlog.get_logger()
@@ -32,12 +35,6 @@ _log = structlog.get_logger()
 TOOL_LIMIT = 100
 #: What the mcp package lets a server inherit, and what of it Bobbin's servers get.
 _INHERITED = frozenset({"PATH", "HOME"})
-#: Seconds to reach an HTTP server, and without a byte on a stream; a call has its own limit.
-_HTTP_TIMEOUT = httpx2.Timeout(10.0, read=300.0)
-#: Characters of what a server wrote last on its standard error, for the line that says why it is not there.
-_TAIL = 300
-#: HTTP servers forget sessions when they restart; the mcp package says so with this message and code.
-_FORGOTTEN = (types.INVALID_REQUEST, "Session terminated")
 
 
 class Connection:
@@ -48,6 +45,7 @@ class Connection:
         self._client: Client | None = None
         self._stale = True
         self._changes: asyncio.Task[None] | None = None
+        self._unusable: dict[str, str] = {}
         self.over = asyncio.Event()
         #: The end of what the server wrote on its standard error.
         self.last_words = ""
@@ -73,56 +71,56 @@ class Connection:
         """Whether the tools were never listed, or have changed since."""
         return self._stale
 
-    async def tools(self) -> tuple[tuple[McpTool, ...], bool]:
-        """The first tools, up to the limit, and whether there are more. Raises what the package raises."""
+    async def tools(self) -> Listing:
+        """What the server lists, up to the limit. Raises what the package raises."""
         assert self._client is not None
         self._stale = False
+        self._unusable = {}
         await self._listen()
         tools: list[types.Tool] = []
         cursor: str | None = None
-        while True:
+        for _ in range(TOOL_LIMIT + 1):  # a page has a tool, or its server never ends
             try:
                 page = await self._client.list_tools(cursor=cursor)
             except MCPError as error:
                 if error.code == types.METHOD_NOT_FOUND:
-                    return (), False  # it has prompts or resources, which are nothing to us
+                    return Listing()  # it has prompts or resources, which are nothing to us
                 raise
             tools += page.tools
             cursor = page.next_cursor
             if not cursor or len(tools) > TOOL_LIMIT:
                 break
-        return tuple(self._tool(each) for each in tools[:TOOL_LIMIT]), len(tools) > TOOL_LIMIT
+        offered = tuple(self._tool(each) for each in tools[:TOOL_LIMIT])
+        return Listing(offered, self._unusable, len(tools) > TOOL_LIMIT)
 
     async def call(self, tool: str, arguments: Mapping[str, Any]) -> str:
         """Call a tool, by the server's name for it. Returns its output; raises ToolError where it failed."""
         assert self._client is not None
-        unknown = "nobody knows whether the call was carried out"
+        name, unknown = self._server.name, "nobody knows whether the call was carried out"
         try:
             async with asyncio.timeout(self._server.timeout):
                 result = await self._client.call_tool(tool, dict(arguments))
         except TimeoutError:
             raise ToolError(
-                f"The server {self._server.name} did not answer within {self._server.timeout:g} seconds; {unknown}."
+                f"The server {name} did not answer within {self._server.timeout:g} seconds; {unknown}."
             ) from None
         except MCPError as error:
-            if (error.code, error.message) == _FORGOTTEN:
-                self.over.set()
-                raise ToolError(
-                    f"The server {self._server.name} was restarted and did not carry out the call. Call it again."
-                ) from error
-            if error.code == types.CONNECTION_CLOSED:
-                self.over.set()
-                raise ToolError(f"The connection to the server {self._server.name} broke; {unknown}.") from error
-            raise ToolError(
-                f"The server {self._server.name} refused the call: {as_text(error.message, 2_000)}"
-            ) from error
+            self._learn(tool, error)
+            raise ToolError(told(name, error)) from error
         except Exception as error:
-            _log.warning("mcp-call-failed", server=self._server.name, tool=tool, error=type(error).__name__)
-            raise ToolError(f"The server {self._server.name} gave no usable answer; {unknown}.") from error
+            _log.warning("mcp-call-failed", server=name, tool=tool, error=type(error).__name__)
+            raise ToolError(f"The server {name} gave no usable answer; {unknown}.") from error
         text = _text(result)
         if result.is_error:
             raise ToolError(text or "The tool failed and did not say why.")
         return text
+
+    def _learn(self, tool: str, error: MCPError) -> None:
+        """What an error says besides: that the connection is of no more use, or something for whoever runs Bobbin."""
+        if kind_of(error) in (Kind.FORGOTTEN, Kind.CLOSED):
+            self.over.set()
+        elif kind_of(error) is not None or status_of(error) is not None:
+            _log.warning("mcp-call-failed", server=self._server.name, tool=tool, error=why(error))
 
     def _tool(self, tool: types.Tool) -> McpTool:
         hints = tool.annotations
@@ -131,6 +129,12 @@ class Connection:
             tool.name,
             bool(hints and (hints.read_only_hint or hints.idempotent_hint)),
         )
+
+    def _read(self, message: Any) -> None:
+        """Look at what comes in before the package does."""
+        answer = getattr(message, "message", None)
+        if isinstance(answer, types.JSONRPCResponse) and isinstance(answer.result.get("tools"), list):
+            self._unusable |= put_right(answer.result)
 
     async def _hear(self, message: Any) -> None:
         if isinstance(message, types.ToolListChangedNotification):
@@ -165,12 +169,12 @@ class Connection:
         """The package's transport, with an eye on its end: the package itself tells nobody who is not calling."""
         opened = self._stdio() if isinstance(self._server, StdioServer) else self._http(self._server)
         async with opened as (incoming, outgoing):
-            yield _Watched(incoming, self.over), outgoing
+            yield _Watched(incoming, self._read, self.over), outgoing
 
     @contextlib.asynccontextmanager
     async def _http(self, server: HttpServer) -> AsyncIterator[tuple[Any, Any]]:
         async with (
-            httpx2.AsyncClient(headers=dict(server.headers), timeout=_HTTP_TIMEOUT) as http,
+            HttpClient(dict(server.headers)) as http,
             streamable_http_client(server.url, http_client=http) as streams,
         ):
             yield streams
@@ -184,7 +188,10 @@ class Connection:
             yield streams
 
     def _overhear(self, words: str) -> None:
-        self.last_words = (self.last_words + words)[-_TAIL:]
+        self.last_words += words
+        if len(self.last_words) > TAIL:
+            # From a whole word on: the end of a secret would not be known for one.
+            self.last_words = re.sub(r"^\S*\s*", "", self.last_words[-TAIL:])
         _log.debug("mcp-server-said", server=self._server.name, words=words)
 
 
@@ -220,10 +227,11 @@ async def _standard_error(heard: Any) -> AsyncIterator[Any]:
 
 
 class _Watched:
-    """The package's stream of incoming messages; sets `over` when it ends."""
+    """The package's stream of incoming messages; each is shown to `read` first, and `over` is set when it ends."""
 
-    def __init__(self, stream: Any, over: asyncio.Event) -> None:
+    def __init__(self, stream: Any, read: Callable[[Any], None], over: asyncio.Event) -> None:
         self._stream = stream
+        self._read = read
         self._over = over
 
     @property
@@ -241,10 +249,12 @@ class _Watched:
 
     async def _watch(self, next_message: Any) -> Any:
         try:
-            return await next_message
+            message = await next_message
         except BaseException:
             self._over.set()
             raise
+        self._read(message)
+        return message
 
     async def aclose(self) -> None:
         await self._stream.aclose()
@@ -277,24 +287,3 @@ def _part(block: types.ContentBlock) -> str:
             return f"[{block.name}: {block.uri}]"
         case types.ImageContent() | types.AudioContent():
             return f"[{block.mime_type}, which cannot be shown]"
-
-
-def why(error: BaseException, last_words: str) -> str:
-    """Why a connection failed, as a part of a sentence."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    match error:
-        case TimeoutError():
-            reason = "it did not answer in time"
-        case MCPError(code=types.CONNECTION_CLOSED):
-            reason = "it ended before it answered"
-        case MCPError():
-            reason = f"it refused the connection: {error.message[:200]}"
-        case httpx2.HTTPError():
-            reason = f"it cannot be reached ({type(error).__name__})"
-        case OSError():
-            reason = f"it cannot be started ({error.strerror or type(error).__name__})"
-        case _:
-            reason = f"the connection failed ({type(error).__name__})"
-    said = " ".join(last_words.split())
-    return f"{reason}; it said: {said}" if said else reason

@@ -22,7 +22,7 @@ def offered_name(server: str, tool: str) -> str:
     if NAME.fullmatch(plain) and "__" not in f"{server}_":
         return plain
     digest = hashlib.sha256(f"{server}\0{tool}".encode("utf-8", "replace")).hexdigest()[:8]
-    return f"{_beginning(server)}__{_fitting(tool)}"[:_READABLE] + f"_{digest}"
+    return f"{_beginning(server)}__{fitting(tool)}"[:_READABLE] + f"_{digest}"
 
 
 def may_be_of(server: str, name: str) -> bool:
@@ -31,8 +31,9 @@ def may_be_of(server: str, name: str) -> bool:
 
 
 def _beginning(server: str) -> str:
-    return _fitting(server)[:_SERVER]
+    return fitting(server)[:_SERVER]
 
 
-def _fitting(name: str) -> str:
+def fitting(name: str) -> str:
+    """A name with what a function's name may not have replaced."""
     return re.sub(r"[^a-zA-Z0-9_-]", "_", name)

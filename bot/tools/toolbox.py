@@ -3,15 +3,16 @@
 import asyncio
 import json
 import time
-from collections.abc import Collection, Mapping, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
+from pydantic_core import PydanticSerializationError, to_json
 
 from bot.engine.ports import Assistant, ChannelReader, Check, ToolCall, ToolOutput, ToolScene, ToolSpec
 from bot.errors import SettingsError, ToolError
+from bot.tools.approvals import asks, asks_of, names_one_of
 from bot.tools.discovery import find_tools
 from bot.tools.functions import FunctionTool
 from bot.tools.mcp_file import load_servers
@@ -69,6 +70,8 @@ class CombinedToolbox:
         self._functions = functions
         self._servers = {server.name: server for server in servers}
         self._channels = channels
+        #: What was logged of patterns that mean nothing: once is enough.
+        self._told: set[tuple[str, str]] = set()
         for name in functions:
             for server in self._servers:
                 if name.startswith(f"{server}__"):
@@ -84,11 +87,19 @@ class CombinedToolbox:
         """The names of all MCP servers: what an assistant's file may list under `mcp_servers`."""
         return frozenset(self._servers)
 
+    def start(self, assistants: Sequence[Assistant]) -> None:
+        """Connect to the servers of these assistants, in the background: some take long, and no answer should."""
+        for name in {name for assistant in assistants for name in assistant.mcp_servers}:
+            if name in self._servers:
+                self._servers[name].start()
+
     async def functions(self, assistant: Assistant) -> tuple[ToolSpec, ...]:
-        """What this assistant may call. A server that is down is left out, and logged. Raises nothing."""
+        """What this assistant may call. A server that is down, or still starting, is left out, and logged. Raises
+        nothing."""
         specs = {name: self._functions[name].spec for name in assistant.tools if name in self._functions}
-        servers = [self._servers[name] for name in dict.fromkeys(assistant.mcp_servers) if name in self._servers]
-        for tools in await asyncio.gather(*(_tools(server) for server in servers)):
+        listed = await asyncio.gather(*(_offered(server) for server in self._servers_of(assistant)))
+        self._tell_astray(assistant)
+        for tools in listed:
             for each in tools:
                 specs.setdefault(each.spec.name, each.spec)
         if len(specs) > _MOST:
@@ -99,8 +110,33 @@ class CombinedToolbox:
         """Whether people are asked before this call is made: the tool or the assistant's file says so, or it is the
         provider's own, which comes here for nothing else."""
         tool = self._functions.get(call.name)
-        marked = call.server is not None or (tool is not None and tool.approval)
-        return marked or any(fnmatchcase(call.name, pattern) for pattern in assistant.approval)
+        if call.server is not None or (tool is not None and tool.approval):
+            return True
+        if any(asks(pattern, call.name) for pattern in assistant.approval):
+            return True
+        return tool is None and any(self._asks_of(server, call.name, assistant) for server in self._servers.values())
+
+    def astray(self, assistant: Assistant) -> Iterator[str]:
+        """A line for each pattern under `approval` that names a tool which its server has not; as far as servers have
+        told what they have."""
+        for server, pattern in self._astray(assistant):
+            yield (
+                f"{assistant.source or assistant.key}: approval: the MCP server {server} has no tool {pattern}, so "
+                "people are asked about every tool of it. Write the name as the server has it; * stands for anything."
+            )
+
+    def problem(self, call: ToolCall) -> str | None:
+        """Why a call cannot be made: its arguments are not what the tool takes. A server checks its own by itself, as
+        soon as they are JSON."""
+        tool = self._functions.get(call.name)
+        try:
+            if tool is not None:
+                tool.parse(call.arguments)
+            elif call.server is None:
+                _object(call.arguments)
+        except ToolError as error:
+            return error.sentence
+        return None
 
     def repeatable(self, call: ToolCall) -> bool:
         """Whether a call of which nobody knows whether it was carried out may be made again. An MCP server says so
@@ -118,7 +154,10 @@ class CombinedToolbox:
             text, failed = await self._call(call, scene), False
         except ToolError as error:
             text, failed = cut(error.sentence), True
-        except Exception:  # noqa: BLE001 - a mistake of ours must not end the run either
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) or _is_cancelled(error):
+                raise
+            # A mistake of ours must not end the run either.
             _log.exception("tool-call-broke", tool=call.name)
             text, failed = f"The tool {call.name} failed.", True
         _log.info("tool-called", tool=call.name, failed=failed, seconds=round(time.monotonic() - began, 3))
@@ -132,6 +171,35 @@ class CombinedToolbox:
     async def close(self) -> None:
         """End every connection and every server's process."""
         await asyncio.gather(*(server.close() for server in self._servers.values()))
+
+    def _servers_of(self, assistant: Assistant) -> list["McpServer"]:
+        return [self._servers[name] for name in dict.fromkeys(assistant.mcp_servers) if name in self._servers]
+
+    def _asks_of(self, server: "McpServer", name: str, assistant: Assistant) -> bool:
+        """Whether people are asked about the tool of a server that models know by this name."""
+        tool = server.known(name)
+        if tool is None:
+            # It may be any of the server's.
+            return server.may_have(name) and server.name in assistant.mcp_servers and bool(assistant.approval)
+        if any(asks_of(pattern, server.name, tool.name) for pattern in assistant.approval):
+            return True
+        # Who misspelt a name wanted to be asked about something here.
+        return any(each == server.name for each, _ in self._astray(assistant))
+
+    def _astray(self, assistant: Assistant) -> Iterator[tuple[str, str]]:
+        """Server and pattern, where a pattern names a tool that its server has not."""
+        told = [server for server in self._servers_of(assistant) if server.listed.names]
+        for pattern in assistant.approval:
+            meant = any(asks_of(pattern, server.name, tool) for server in told for tool in server.listed.names)
+            if not meant:
+                yield from ((server.name, pattern) for server in told if names_one_of(pattern, server.name))
+
+    def _tell_astray(self, assistant: Assistant) -> None:
+        for server, pattern in self._astray(assistant):
+            if (assistant.key, pattern) not in self._told:
+                self._told.add((assistant.key, pattern))
+                file = assistant.source or assistant.key
+                _log.warning("approval-means-no-tool", file=file, pattern=pattern, server=server, asked="every tool")
 
     async def _call(self, call: ToolCall, scene: ToolScene) -> str:
         tool = self._functions.get(call.name)
@@ -156,9 +224,9 @@ class CombinedToolbox:
         raise ToolError(f"There is no tool {name}.{down} Nothing was done.")
 
 
-async def _tools(server: "McpServer") -> tuple[McpTool, ...]:
+async def _offered(server: "McpServer") -> tuple[McpTool, ...]:
     try:
-        return await server.tools()
+        return await server.offered()
     except ServerDown as error:
         _log.warning("mcp-server-left-out", server=server.name, problem=str(error))
         return ()
@@ -169,10 +237,19 @@ async def _check(server: "McpServer") -> Check:
     try:
         tools = await server.tools()
     except ServerDown as error:
-        return Check(name, f"{error}; see its entry in the file that BOBBIN_MCP names.")
-    if server.overfull:
+        return Check(name, f"{error.whole}; see its entry in the file that BOBBIN_MCP names.")
+    if unusable := server.listed.unusable:
+        reasons = "; ".join(f"{tool}, because {reason}" for tool, reason in unusable.items())
+        return Check(name, f"models are not offered all its tools. Left out: {reasons}.")
+    if server.listed.overfull:
         return Check(name, f"it has more tools than models are offered; the first {len(tools)} are.")
     return Check(name, None)
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    """Whether somebody ends the task, rather than something in it."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
 def _object(arguments: str) -> dict[str, Any]:
@@ -183,4 +260,11 @@ def _object(arguments: str) -> dict[str, Any]:
         raise ToolError("The arguments are not JSON. Nothing was done.") from None
     if not isinstance(values, dict):
         raise ToolError("The arguments are not a JSON object. Nothing was done.")
+    try:
+        # As the mcp package will write them: what it cannot write would end the connection, and every call on it.
+        to_json(values)
+    except PydanticSerializationError:
+        raise ToolError(
+            "The arguments cannot be sent: they hold half a surrogate pair, or are nested too deeply. Nothing was done."
+        ) from None
     return values

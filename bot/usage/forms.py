@@ -42,7 +42,10 @@ def _table(report: Report) -> str:
         [*total, *_cells(report.total)],
     ]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return "\n".join(_line(row, widths, len(report.by)) for row in rows)
+    lines = [_line(row, widths, len(report.by)) for row in rows]
+    if uncounted := report.total.uncounted:
+        lines += ["", f"What {uncounted:,} of the runs used is in no sum: they were stopped, or no server said it."]
+    return "\n".join(lines)
 
 
 def _line(row: list[str], widths: list[int], names: int) -> str:
@@ -61,7 +64,7 @@ def _cells(of: Sum) -> list[str]:
 
 def _price(of: Sum) -> str:
     """What is not known is never shown as nothing."""
-    if not of.unpriced:
+    if of.price is not None:
         return _dollars(of.known_price)
     return f"{_dollars(of.known_price)} + {_UNKNOWN}" if of.known_price else _UNKNOWN
 
@@ -79,6 +82,7 @@ def _json(report: Report) -> str:
 def _numbers(of: Sum) -> dict[str, Any]:
     return {
         "runs": of.runs,
+        "uncounted_runs": of.uncounted,
         "input_tokens": of.input_tokens,
         "cached_tokens": of.cached_tokens,
         "output_tokens": of.output_tokens,

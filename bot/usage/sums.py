@@ -29,9 +29,11 @@ class By(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """`known_price` is that of the models whose price is known, in USD; `unpriced` names the others."""
+    """`known_price` is that of the models whose price is known, in USD; `unpriced` names the others. Of `uncounted`
+    runs no server said what they used: they were stopped, or it never does."""
 
     runs: int
+    uncounted: int
     input_tokens: int
     cached_tokens: int
     output_tokens: int
@@ -42,7 +44,7 @@ class Sum:
     @property
     def price(self) -> Decimal | None:
         """None where a part of it is not known."""
-        return None if self.unpriced else self.known_price
+        return None if self.unpriced or self.uncounted else self.known_price
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +81,11 @@ def _place(group: Group, by: tuple[By, ...]) -> tuple[str, Decimal, int, tuple[s
 
 def _sum(usages: Sequence[Usage], prices: Prices) -> Sum:
     priced = [(usage, prices.of(usage)) for usage in usages]
+    counted = {usage.run for usage in usages if usage.input_tokens or usage.output_tokens}
     return Sum(
         # A run that two models worked on has two records.
         runs=len({usage.run for usage in usages}),
+        uncounted=len({usage.run for usage in usages} - counted),
         input_tokens=sum(usage.input_tokens for usage in usages),
         cached_tokens=sum(usage.cached_tokens for usage in usages),
         output_tokens=sum(usage.output_tokens for usage in usages),

@@ -1,7 +1,8 @@
 """The backend that keeps conversations itself, against a server that keeps nothing."""
 
 import json
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +25,7 @@ from bot.engine.ports import (
     ToolSpec,
 )
 from bot.errors import BackendUnsupported, ContextOverflow, PostTooLong, RunBroken
-from bot.playground.openai import FunctionCall, Question, ScriptedBrain
+from bot.playground.openai import FunctionCall, Lean, Question, ScriptedBrain
 from storage.sqlite import SqliteStorage
 from tests.backends.bench import TUTOR, Bench, ended, message, remembering, request, text_of
 from tests.backends.contract import MessagesContract
@@ -35,16 +36,24 @@ PORTABLE = {
     "input", "instructions", "max_output_tokens", "model", "store", "stream", "temperature", "tool_choice", "tools",
     "top_p",
 }  # fmt: skip
+LEAN = Lean()
 PLAIN = replace(TUTOR, tools=())
 
 
-def local(*, context_tokens: int = 32_000, **options: Any) -> AbstractAsyncContextManager[Bench[LocalBackend]]:
+@asynccontextmanager
+async def local(
+    *, context_tokens: int = 32_000, lean: Lean = LEAN, **options: Any
+) -> AsyncIterator[Bench[LocalBackend]]:
+    """At a server that refuses what small ones do."""
+
     def make(
         client: openai.AsyncOpenAI, storage: SqliteStorage, *, patience: Patience, silence: float, **_: Any
     ) -> LocalBackend:
         return LocalBackend(client, storage, context_tokens=context_tokens, patience=patience, silence=silence)
 
-    return remembering(make, **options)
+    async with remembering(make, **options) as bench:
+        bench.server.switches.lean = lean
+        yield bench
 
 
 async def kept(bench: Bench[LocalBackend], thread: str) -> list[dict[str, Any]]:

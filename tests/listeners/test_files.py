@@ -3,9 +3,7 @@ bot token goes to Slack alone."""
 
 import asyncio
 import contextlib
-import io
-import zipfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,26 +11,21 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from hypothesis import given
-from hypothesis import strategies as st
 from slack_sdk.web.async_client import AsyncWebClient
 from yarl import URL
 
 from bot.engine.ports import Attachment, PostFile
 from bot.errors import FileUnusable
-from bot.listeners.canvas import canvas_markdown
 from bot.listeners.files import SlackFiles
-from bot.listeners.media_types import is_text, media_type_of, sniff
 from bot.listeners.posts import arrival_from, file_from
 from bot.playground.slack import LocalSlack
 from bot.render.governor import Governor
 from bot.render.hosts import SlackHosts, parse
+from tests.listeners.samples import DOCX, PDF, PNG, ZIP, gif, jpeg, png, webp
 from tests.playground.slack_client import manifest_of
 
 MB = 1024 * 1024
 LIMIT = 512 * MB
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(16)
-PDF = b"%PDF-1.7\n" + bytes(range(256))
 CANVAS = (
     b'<div class="quip-canvas-content"><h1 id="temp:C:1">Plan</h1><p class="line">Ship on <b>Friday</b>, see '
     b'<a href="https://example.org/x">the notes</a>.</p></div>'
@@ -40,15 +33,7 @@ CANVAS = (
 CANVAS_FIELDS = {"mimetype": "application/vnd.slack-docs", "mode": "quip", "filetype": "quip"}
 
 
-def archive(*names: str) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as packed:
-        for name in names:
-            packed.writestr(name, "x")
-    return out.getvalue()
-
-
-ZIP, DOCX = archive("a.txt"), archive("[Content_Types].xml", "word/document.xml")
+_PICTURES = [("a.png", png()), ("a.jpg", jpeg()), ("a.gif", gif()), ("a.webp", webp())]
 
 
 @dataclass
@@ -64,7 +49,7 @@ class Office:
         return file_from(await self.slack.add_file("ada", name, content, **fields))
 
     async def fetch(self, file: PostFile, limit: int = LIMIT) -> Attachment:
-        return await self.files.fetch(file, self.folder, limit)
+        return await self.files.fetch(await self.files.described(file), self.folder, limit)
 
     async def refusal(self, file: PostFile, limit: int = LIMIT) -> str:
         """Why a file cannot be used; nothing of it is left on the disk then."""
@@ -164,6 +149,52 @@ async def test_a_canvas_comes_as_markdown(office: Office) -> None:
     assert attachment.size == len(text)
 
 
+async def test_a_canvas_without_slacks_mark_is_read(office: Office) -> None:
+    """It was taken for the sign-in page."""
+    page = b"<html><head><title>Plan</title></head><body><h1>Plan</h1><p>Ship on Friday</p></body></html>"
+    attachment = await office.fetch(await office.keep("Plan", page, **CANVAS_FIELDS))
+    assert attachment.path.read_text() == "# Plan\n\nShip on Friday\n"
+
+
+async def test_a_post_from_before_there_were_canvases_is_read(office: Office) -> None:
+    page = b"<html><body><p>Post text</p></body></html>"
+    file = await office.keep("Notes", page, mimetype="text/plain", mode="space", filetype="space")
+    attachment = await office.fetch(file)
+    assert (attachment.name, attachment.media_type) == ("Notes.md", "text/markdown")
+    assert attachment.path.read_text() == "Post text\n"
+    plain = await office.keep("Notes", b"Post\ntext", mimetype="text/plain", mode="space", filetype="space")
+    assert (await office.fetch(plain)).path.read_bytes() == b"Post\ntext"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
+async def test_text_in_another_encoding_lands_as_utf8(office: Office, encoding: str) -> None:
+    attachment = await office.fetch(await office.keep("a.csv", "Größe;Maß\n".encode(encoding)))
+    assert (attachment.media_type, attachment.path.read_text(encoding="utf-8")) == ("text/csv", "Größe;Maß\n")
+    assert attachment.size == attachment.path.stat().st_size
+
+
+@pytest.mark.parametrize(("name", "picture"), _PICTURES)
+async def test_a_picture_with_something_after_its_end_is_whole(office: Office, name: str, picture: bytes) -> None:
+    """Phones put a film after it."""
+    for content in (picture, picture + bytes(200_000)):
+        attachment = await office.fetch(await office.keep(name, content))
+        assert attachment.path.read_bytes() == content
+
+
+async def test_a_picture_that_ends_without_the_mark_of_its_end_is_whole(office: Office) -> None:
+    assert (await office.fetch(await office.keep("a.gif", gif()[:-2]))).media_type == "image/gif"
+
+
+async def test_slacks_own_transcript_is_found(office: Office) -> None:
+    """Slack may have written it down only after the post."""
+    done = {"status": "complete", "locale": "en-US", "preview": {"content": "Hello there", "has_more": False}}
+    file = await office.keep("clip.m4a", b"x", transcription=done)
+    assert await office.files.transcript(file) == "Hello there"
+    assert not office.slack.calls
+    assert await office.files.transcript(replace(file, transcript="")) == "Hello there"
+    assert await office.files.transcript(PostFile("F1", "clip.m4a", "audio/mp4", 1, "", "")) == ""
+
+
 async def test_a_web_page_that_somebody_posted_is_no_sign_in_page(office: Office) -> None:
     page = b"<!doctype html><title>About Slack</title><p>hello"
     attachment = await office.fetch(await office.keep("a.html", page))
@@ -207,7 +238,6 @@ async def test_what_has_nothing_to_download_is_refused_without_a_call(office: Of
         ({"mode": "tombstone"}, "was deleted"),
         ({"file_access": "access_denied"}, "is not shared with me"),
         ({"file_access": "file_not_found"}, "was deleted"),
-        ({"size": 0}, "is empty"),
         ({"size": 3 * 1024 * MB}, "is 3 GB; at most 512 MB can be used"),
         ({"url_private": "", "url_private_download": ""}, "Slack does not let me read it (scope files:read)"),
     ],
@@ -246,34 +276,64 @@ async def test_a_file_that_lies_about_its_size_stays_within_the_limit(office: Of
     assert await office.refusal(file, MB) == "is 2.9 MB; at most 1 MB can be used"
 
 
-async def test_a_body_that_has_no_end_stops_at_the_limit(tmp_path: Path) -> None:
-    """No Content-Length, and more bytes than the limit: what is written never exceeds it."""
-    sizes: list[int] = []
-    folder = tmp_path / "files"
+@contextlib.asynccontextmanager
+async def serving(
+    answer: Callable[[web.StreamResponse], Awaitable[None]], **options: Any
+) -> AsyncIterator[tuple[str, SlackFiles]]:
+    """A file server whose answers have no Content-Length, and what fetches from it: `answer` writes the body."""
 
-    async def pour(request: web.Request) -> web.StreamResponse:
+    async def handle(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/plain"})
         await response.prepare(request)
         with contextlib.suppress(ConnectionError):
-            while True:
-                await response.write(b"x" * 65_536)
-                sizes.extend(path.stat().st_size for path in folder.iterdir())
+            await answer(response)
         return response
 
     app = web.Application()
-    app.router.add_get("/f", pour)
+    app.router.add_get("/f", handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     address = f"http://127.0.0.1:{runner.addresses[0][1]}"
     async with aiohttp.ClientSession() as session:
         client = AsyncWebClient(token="xoxb-1", base_url=f"{address}/api/", session=session)
-        files = SlackFiles(Governor(client), session, "xoxb-1", f"{address}/api/")
-        with pytest.raises(FileUnusable, match=r"^is larger than 1 MB, the most that can be used$"):
-            await files.fetch(PostFile("F1", "a.txt", "text/plain", 5, f"{address}/f"), folder, MB)
-    assert max(sizes) <= MB
-    assert not list(folder.iterdir())
+        yield f"{address}/f", SlackFiles(Governor(client), session, "xoxb-1", f"{address}/api/", **options)
     await runner.cleanup()
+
+
+async def test_a_body_that_has_no_end_stops_at_the_limit(tmp_path: Path) -> None:
+    """What is written never exceeds it, nor much more than Slack said that there is."""
+    sizes: list[int] = []
+    folder = tmp_path / "files"
+
+    async def pour(response: web.StreamResponse) -> None:
+        while True:
+            await response.write(b"x" * 65_536)
+            sizes.extend(path.stat().st_size for path in folder.iterdir())
+
+    async with serving(pour) as (address, files):
+        file = PostFile("F1", "a.txt", "text/plain", 5, address)
+        with pytest.raises(FileUnusable, match=r"^is larger than 1 MB, the most that can be used$"):
+            await files.fetch(file, folder, MB)
+        with pytest.raises(FileUnusable, match=r"^has more bytes than Slack says, so I did not read it; please upload"):
+            await files.fetch(file, folder, LIMIT)
+    assert max(sizes) <= 5 + MB
+    assert not list(folder.iterdir())
+
+
+async def test_a_file_that_comes_drop_by_drop_is_given_up(tmp_path: Path) -> None:
+    """It took the whole run's time."""
+    over = asyncio.Event()
+
+    async def drip(response: web.StreamResponse) -> None:
+        await response.write(b"x")
+        await over.wait()
+
+    async with serving(drip, longest=0.1) as (address, files):
+        with pytest.raises(FileUnusable, match=r"^came too slowly from Slack, so I did not wait for it$"):
+            await files.fetch(PostFile("F1", "a.txt", "text/plain", 5, address), tmp_path, LIMIT)
+        over.set()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("name", "fields"), [("a.png", {}), ("a.html", {}), ("Plan", CANVAS_FIELDS), ("a.txt", {})])
@@ -333,6 +393,20 @@ async def test_redirects_in_a_circle_end(office: Office) -> None:
 async def test_a_file_that_is_something_else_is_refused(office: Office, name: str, content: bytes, reason: str) -> None:
     assert await office.refusal(await office.keep(name, content)) == reason
     assert await office.refusal(await office.keep(name, content, mimetype="application/octet-stream")) == reason
+
+
+@pytest.mark.parametrize(("name", "picture"), _PICTURES)
+async def test_a_picture_that_is_cut_off_is_refused(office: Office, name: str, picture: bytes) -> None:
+    """A server refuses the whole request for it, text and all."""
+    for length in (len(picture) // 2, len(picture) - 20):
+        assert await office.refusal(await office.keep(name, picture[:length])) == "is cut off or damaged"
+
+
+async def test_what_cannot_be_used_of_another_workspace_has_its_name(office: Office) -> None:
+    known = await office.slack.add_file("ada", "budget.zip", ZIP, file_access="access_denied")
+    file = await office.files.described(file_from({"id": known["id"], "file_access": "check_file_info"}))
+    assert (file.name, file.media_type, file.size) == ("budget.zip", "application/zip", len(ZIP))
+    assert await office.refusal(file) == "is not shared with me"
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.txt", "Plan"])
@@ -447,118 +521,3 @@ def test_the_host_of_the_api_url_counts_exactly_as_it_is_set() -> None:
     assert not own("http://files.slack.com/x")
     assert SlackHosts("https://proxy.example/api/").own(URL("https://proxy.example:443/x"))
     assert not SlackHosts("https://proxy.example/api/").own(URL("http://proxy.example/x"))
-
-
-# What a file is
-
-
-@pytest.mark.parametrize(
-    ("content", "found"),
-    [
-        (PDF, "application/pdf"),
-        (b"\xef\xbb\xbf\n%PDF-1.4", "application/pdf"),
-        (PNG, "image/png"),
-        (b"\xff\xd8\xff\xe0rest", "image/jpeg"),
-        (b"GIF89a\x00", "image/gif"),
-        (b"RIFF\x01\x00\x00\x00WEBPVP8 ", "image/webp"),
-        (b"RIFF\x01\x00\x00\x00WAVEfmt ", "audio/wav"),
-        (b"ID3\x04\x00", "audio/mpeg"),
-        (b"\xff\xfb\x90\x00", "audio/mpeg"),
-        (b"\x00\x00\x00\x20ftypM4A \x00", "audio/mp4"),
-        (b"\x00\x00\x00\x20ftypisom\x00", "video/mp4"),
-        (b"\x00\x00\x00\x20ftypheic\x00", "image/heic"),
-        (b"OggS\x00\x02", "audio/ogg"),
-        (b"\x1aE\xdf\xa3\x01", "video/webm"),
-        (ZIP, "application/zip"),
-        (DOCX, "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
-        (
-            archive("[Content_Types].xml", "xl/workbook.xml"),
-            "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-        ),
-        (
-            archive("[Content_Types].xml", "ppt/presentation.xml"),
-            "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-        ),
-        ("größer".encode(), "text/plain"),
-        ("größer".encode("latin-1"), "text/plain"),
-        ("größer".encode("utf-16"), "text/plain"),
-        (b"ID3 tags are explained here", "text/plain"),
-        (b"\x00\x01\x02", None),
-    ],
-)
-def test_bytes_say_what_they_are(content: bytes, found: str | None) -> None:
-    assert sniff(content, content) == found
-
-
-@pytest.mark.parametrize(
-    ("content", "said", "name", "is_type"),
-    [
-        (b"\x00\x00\x00\x20ftypisom\x00", "audio/mp4", "voice.m4a", "audio/mp4"),
-        (b"\x1aE\xdf\xa3", "audio/webm", "voice.webm", "audio/webm"),
-        (b"\xff\xd8\xff", "image/png", "a.png", "image/jpeg"),
-        (b"\xff\xd8\xff", "image/heic", "a.heic", "image/jpeg"),
-        (b"{}", "application/json", "a.json", "application/json"),
-        (b"x", "text/x-python", "a.py", "text/x-python"),
-        (b"x", "application/octet-stream", "Makefile", "text/plain"),
-        (PDF, "", "scan", "application/pdf"),
-        (ZIP, "application/java-archive", "a.jar", "application/java-archive"),
-        (DOCX, "application/zip", "a.zip", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
-        (b"\x00\x01", "application/x-secret", "a.bin", "application/x-secret"),
-        (b"\x00\x01", "", "a.bin", "application/octet-stream"),
-        (b"<svg/>", "image/svg+xml", "a.svg", "image/svg+xml"),
-    ],
-)
-def test_what_agrees_is_called_by_its_best_name(content: bytes, said: str, name: str, is_type: str) -> None:
-    assert media_type_of(content, content, said, name) == is_type
-
-
-_TYPES = (
-    st.sampled_from(["", "application/pdf", "text/plain", "image/png", "video/mp4", "application/x-odd"]) | st.text()
-)
-_BEGINNINGS = st.sampled_from(
-    [b"", b"%PDF-", b"PK\x03\x04", b"RIFF", b"\xff\xfe", b"\xfe\xff", b"\x00\x00\x00\x18ftyp", b"ID3", b"\xef\xbb\xbf"]
-)
-
-
-@given(_BEGINNINGS, st.binary(max_size=200), st.binary(max_size=50), _TYPES, st.text(max_size=8))
-def test_no_bytes_make_the_look_fail(begin: bytes, head: bytes, tail: bytes, said: str, name: str) -> None:
-    """Whatever they are, there is a type, or one sentence."""
-    try:
-        outcome = media_type_of(begin + head, tail, said, name)
-    except FileUnusable as error:
-        outcome = error.sentence
-    assert "/" in outcome or outcome.startswith("says it is ") or outcome == said
-
-
-@given(st.text(st.characters(min_codepoint=0x20), min_size=2), st.integers(0, 3))
-def test_a_character_that_is_cut_leaves_text_text(text: str, cut: int) -> None:
-    for encoding in ("utf-8", "utf-16"):
-        whole = text.encode(encoding, "ignore")
-        assert is_text(whole[: len(whole) - cut])
-
-
-# Canvases
-
-
-def test_a_canvas_keeps_its_form() -> None:
-    markup = """
-      <div class="quip-canvas-content"><h2>To do</h2>
-      <ul><li class="checked">first</li><li>second<ul><li>below</li></ul></li></ul>
-      <ol><li>one</li><li>two</li></ol>
-      <table><tr><td><p class="line">a</p></td><td>b</td></tr><tr><td>1</td><td>2</td></tr></table>
-      <p>x &lt; <i>y</i> <code>z</code><br>next</p><pre>a
-  b</pre><blockquote>said</blockquote><hr><script>alert(1)</script><style>p {}</style><img alt=":smile:"></div>
-    """
-    assert canvas_markdown(markup) == (
-        "## To do\n\n- [x] first\n- second\n  - below\n\n1. one\n2. two\n\n"
-        "| a | b |\n| --- | --- |\n| 1 | 2 |\n\nx < *y* `z`\nnext\n\n```\na\n  b\n```\n\n> said\n\n---\n:smile:\n"
-    )
-
-
-@given(st.text(alphabet="<>/ulipretabdsc h1=\"'&;!-x\n", max_size=300))
-def test_no_markup_makes_a_canvas_fail(markup: str) -> None:
-    assert canvas_markdown(markup).endswith("\n")
-
-
-def test_lists_without_end_stay_small() -> None:
-    assert len(canvas_markdown("<ul><li>x" * 20_000)) < 1_000_000

@@ -119,6 +119,25 @@ def test_odd_files_make_no_arrival_fail() -> None:
         assert arrival.post.files == ()
 
 
+@pytest.mark.parametrize(
+    ("transcription", "transcript"),
+    [
+        ({"status": "complete", "locale": "en-US", "preview": {"content": " Hi\0 ", "has_more": False}}, "Hi"),
+        ({"status": "complete", "preview": {"content": "Hi", "has_more": True}}, "Hi […] (only its beginning)"),
+        ({"status": "complete", "preview": {"content": "", "has_more": True}}, ""),
+        ({"status": "processing", "preview": {"content": "Hi"}}, ""),
+        ({"status": "complete", "preview": None}, ""),
+        ({"status": "complete"}, ""),
+        ({"status": "none"}, ""),
+        ("complete", ""),
+        (None, ""),
+    ],
+)
+def test_slacks_own_transcript_comes_with_a_recording(transcription: Any, transcript: str) -> None:
+    [file] = files_of({"id": "F1", "name": "clip.m4a", "transcription": transcription})
+    assert file.transcript == transcript
+
+
 @given(st.dictionaries(st.text(max_size=3), st.none() | st.integers() | st.text(), max_size=2), st.text())
 def test_whatever_a_file_says_it_becomes_one(noise: dict[str, Any], name: str) -> None:
     [file] = files_of({**noise, "name": name, "size": noise.get("size", 1)})

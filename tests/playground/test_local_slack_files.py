@@ -130,6 +130,8 @@ async def test_snippets_and_descriptions_are_kept(slack: LocalSlack, client: Asy
 async def test_a_canvas_is_downloaded_as_html(slack: LocalSlack) -> None:
     file = await slack.add_file("ada", "Plan", b"<div>", mimetype="application/vnd.slack-docs", mode="quip")
     assert await fetch(file["url_private"], slack.bot_token) == (200, "text/html", b"<div>")
+    older = await slack.add_file("ada", "Plan", b"<p>", mimetype="text/plain", mode="space")
+    assert await fetch(older["url_private"], slack.bot_token) == (200, "text/html", b"<p>")
 
 
 async def test_who_asked_for_bytes_is_remembered(slack: LocalSlack) -> None:

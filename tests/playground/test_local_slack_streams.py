@@ -77,7 +77,7 @@ async def test_the_sdks_own_stream_works(slack: LocalSlack, client: AsyncWebClie
         ({"channel": "C0RANDOM"}, "not_in_channel"),
         ({"task_display_mode": "comic"}, "invalid_arguments"),
         ({"markdown_text": "x" * 12_001}, "msg_too_long"),
-        ({"markdown_text": "x", "chunks": []}, "invalid_arguments"),
+        ({"markdown_text": "x", "chunks": []}, "cannot_provide_both_markdown_text_and_chunks"),
     ],
 )
 async def test_starts_are_checked(
@@ -128,6 +128,19 @@ async def test_chunks_are_text_tasks_plans_and_blocks(
     assert (message["plan"], message["text"]) == ("Plan", "hi")
     assert (message["tasks"]["1"]["status"], message["tasks"]["1"]["details"]) == ("complete", "here there")
     assert [block["type"] for block in message["blocks"]] == ["divider", "header"]
+
+
+@pytest.mark.parametrize("method", ["chat.appendStream", "chat.stopStream"])
+@pytest.mark.parametrize("begun_with", ["markdown_text", "chunks"])
+async def test_a_stream_takes_either_text_or_chunks(
+    client: AsyncWebClient, start: dict[str, Any], begun_with: str, method: str
+) -> None:
+    """https://github.com/NousResearch/hermes-agent/pull/104173"""
+    ways = {"markdown_text": "x", "chunks": [{"type": "markdown_text", "text": "x"}]}
+    ts = (await client.api_call("chat.startStream", json={**start, begun_with: ways.pop(begun_with)}))["ts"]
+    assert await refused(client.api_call(method, json={"channel": GENERAL, "ts": ts, **ways})) == (
+        "streaming_mode_mismatch"
+    )
 
 
 async def test_an_append_says_something(client: AsyncWebClient, start: dict[str, Any]) -> None:

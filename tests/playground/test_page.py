@@ -382,11 +382,12 @@ async def test_streams_grow_and_statuses_come_and_go(slack: LocalSlack, browser:
     async with watching(browser) as stream:
         await client.assistant_threads_setStatus(channel_id=place, thread_ts=root, status="is thinking")
         assert await stream.until("statuses", f"{place}/{root}") == "is thinking"
-        ts = (await client.chat_startStream(channel=place, thread_ts=root, markdown_text="**one"))["ts"]
+        one, two = ({"type": "markdown_text", "text": text} for text in ("**one", " two**"))
+        ts = (await client.chat_startStream(channel=place, thread_ts=root, chunks=[one]))["ts"]
         assert (await stream.until("messages", f"{place}/{ts}"))["streaming"] is True
         assert not stream.shown["statuses"]
         task = {"type": "task_update", "id": "t", "title": "<b>Looking", "status": "in_progress", "details": "far"}
-        await client.chat_appendStream(channel=place, ts=ts, chunks=[{"type": "markdown_text", "text": " two**"}, task])
+        await client.chat_appendStream(channel=place, ts=ts, chunks=[two, task])
         await client.chat_stopStream(channel=place, ts=ts)
         while stream.shown["messages"][f"{place}/{ts}"]["streaming"]:
             assert await stream.frame()

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.render.harmless import harmless
 from bot.render.limits import MARKDOWN_TEXT
-from bot.render.markdown import fence_at, harmless, page_end, page_text, settled
+from bot.render.markdown import Fences, fence_at, page_end, page_text, settled
 
 _PARAGRAPHS = st.lists(st.sampled_from(["word", "longer-words", "a", "ä", "x = 1", "- item"]), min_size=1).map(" ".join)
 _CODE = st.builds(
@@ -91,16 +92,6 @@ def test_a_code_block_longer_than_a_message_is_closed_and_opened_again() -> None
     assert all(page.startswith("```python\n") and page.rstrip().endswith("```") for page in pages)
 
 
-@pytest.mark.parametrize("text", ["<!channel>", "<!here|here>", "<@U123>", "<#C1|general>", "<!subteam^S1>", "a<@U1>b"])
-def test_what_would_ping_is_harmless(text: str) -> None:
-    assert not re.search(r"<[@#!]", harmless(f"see {text}."))
-
-
-def test_links_and_comparisons_are_left_alone() -> None:
-    text = "if a < b and <https://example.com|x> then `x<y`"
-    assert harmless(text) == text
-
-
 @given(st.text(alphabet="ab <!@#`\n", max_size=60), st.integers(0, 60))
 def test_what_is_settled_never_changes_when_more_comes(text: str, seen: int) -> None:
     part, whole = harmless(text[:seen]), harmless(text)
@@ -118,3 +109,12 @@ def test_fence_at_knows_the_open_code_block() -> None:
     assert fence_at(text, text.index("x")) is not None
     assert fence_at(text, text.index("b")) is None
     assert fence_at(text, text.index("```py")) is None
+
+
+@given(_DOCUMENTS, st.lists(st.floats(0, 1), max_size=8))
+def test_what_is_remembered_of_code_blocks_is_what_is_there(document: str, places: list[float]) -> None:
+    fences = Fences()
+    for place in places:
+        offset = round(place * len(document))
+        grown = document[: max(offset, len(document) // 2)]
+        assert fences.at(grown, offset) == fence_at(document, offset)

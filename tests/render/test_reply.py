@@ -1,90 +1,16 @@
 """Replies: what a growing answer becomes in Slack. Real slack_sdk, local Slack."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
-from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.engine.ports import (
-    Answered,
-    Ending,
-    FileMade,
-    Recovery,
-    ReplyMessage,
-    ReplyTarget,
-    Source,
-    Task,
-    TaskStatus,
-    ThreadKey,
-)
+from bot.engine.ports import Answered, Ending
 from bot.errors import SlackRefused, StoppedByUser
-from bot.playground.slack import LocalSlack
-from bot.render.governor import Governor
-from bot.render.notices import RETRY, SlackNotices
-from bot.render.reply import SlackReplies
-from bot.render.uploads import SlackUploads
-from tests.conftest import bot_messages, text_of
-
-
-class Desk:
-    """A local Slack with one post in #general, and replies to it."""
-
-    def __init__(
-        self, slack: LocalSlack, client: AsyncWebClient, session: aiohttp.ClientSession, ts: str, **options: Any
-    ) -> None:
-        self.slack = slack
-        self.channel = slack.channels["general"].id
-        self.ts = ts
-        governor = Governor(client)
-        uploads = SlackUploads(governor, session, slack.api_url)
-        self.replies = SlackReplies(governor, SlackNotices(governor), uploads, slack.bot_user_id, **options)
-        self.target = ReplyTarget(
-            ThreadKey(slack.team_id, self.channel, ts), slack.users["ada"].id, slack.team_id, "channel"
-        )
-        self.kept: list[ReplyMessage] = []
-        self.posted: set[str] = set()
-        self.has_kept = asyncio.Event()
-
-    def open(self, shown: tuple[ReplyMessage, ...] = (), *, taken_up: bool = False) -> Any:
-        recovery = Recovery(self.ts, frozenset(message.ts for message in shown), taken_up=taken_up)
-        return self.replies.open("run-1", self.target, shown, self, recovery)
-
-    async def add_reply_message(self, message: ReplyMessage) -> None:
-        self.kept.append(message)
-        self.has_kept.set()
-
-    async def add_posted_files(self, run_id: str, digests: Sequence[str]) -> None:
-        self.posted |= set(digests)
-
-    async def posted_files(self, run_id: str) -> frozenset[str]:
-        return frozenset(self.posted)
-
-    @property
-    def said(self) -> list[dict[str, Any]]:
-        return bot_messages(self.slack, self.channel, self.ts)
-
-    def methods(self) -> list[str]:
-        return [call.method for call in self.slack.calls if call.method.startswith("chat.")]
-
-
-@contextlib.asynccontextmanager
-async def desk(**options: Any) -> AsyncIterator[Desk]:
-    slack_options = {name: options.pop(name) for name in ("enforce_rate_limits",) if name in options}
-    async with LocalSlack(**slack_options) as slack, aiohttp.ClientSession() as session:
-        client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, session=session, retry_handlers=[])
-        ts = await slack.post("ada", slack.channels["general"].id, "question")
-        yield Desk(slack, client, session, ts, **options)
-        slack.delivery.acks.clear()
-
-
-def shows(room: Desk, characters: int) -> Callable[[LocalSlack], bool]:
-    return lambda _: sum(len(text_of(message)) for message in room.said) >= characters
+from bot.render.harmless import HarmlessText
+from bot.render.notices import RETRY
+from tests.conftest import text_of
+from tests.render.desk import desk, shows
 
 
 async def test_a_short_answer_needs_few_calls() -> None:
@@ -138,6 +64,29 @@ async def test_an_append_of_which_nobody_knows_whether_it_arrived_is_mended_not_
         text = "One two three four five six seven."
         await reply.finish(text, Answered)
         assert "".join(text_of(m) for m in room.said).split() == text.split()
+
+
+async def test_while_a_run_waits_its_text_is_whole() -> None:
+    """Its last word was held back while people were asked: it might still have grown."""
+    async with desk() as room:
+        reply = room.open()
+        reply.show("Let me see.", whole=True)
+        await room.slack.wait_for(lambda _: room.said and text_of(room.said[0]).strip() == "Let me see.")
+        reply.show("Let me see.\n\nIt is one, ")
+        await room.slack.wait_for(shows(room, len("Let me see.\n\nIt is ")))
+        await reply.finish("Let me see.\n\nIt is one, I think.", Answered)
+        assert [text_of(message) for message in room.said] == ["Let me see.\n\nIt is one, I think."]
+        assert room.methods() == ["chat.startStream", "chat.appendStream", "chat.stopStream"]
+
+
+async def test_a_run_that_says_nothing_after_it_waited_needs_no_mending() -> None:
+    async with desk() as room:
+        reply = room.open()
+        reply.show("Let me see.", whole=True)
+        await room.slack.wait_for(lambda _: room.said)
+        await reply.finish("Let me see.", Answered)
+        assert [text_of(message).strip() for message in room.said] == ["Let me see."]
+        assert room.methods() == ["chat.startStream", "chat.stopStream"]
 
 
 async def test_a_reply_that_was_begun_before_is_finished_in_the_same_message() -> None:
@@ -277,130 +226,23 @@ async def test_many_answers_at_once_all_end_complete_under_slacks_limits() -> No
         assert [text_of(m) for m in room.said] == [text] * 30
 
 
-# Tasks, files and sources
+async def test_an_answer_that_comes_a_character_at_a_time_is_read_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it was looked through for each character: an hour's work for a long answer."""
+    looked_through = 0
+    grow = HarmlessText.grow
 
-_RUNS_CODE = Task("t1", "Runs code", TaskStatus.IN_PROGRESS, details="x = 1")
+    def counted(self: HarmlessText, text: str) -> str:
+        nonlocal looked_through
+        looked_through += 1
+        return grow(self, text)
 
-
-async def test_a_tool_shows_as_a_task_before_the_text() -> None:
-    async with desk() as slack:
-        reply = slack.open()
-        reply.task(_RUNS_CODE)
-        await slack.slack.wait_for(lambda _: slack.said and slack.said[0]["tasks"])
-        assert slack.said[0]["tasks"]["t1"]["status"] == "in_progress"
-        reply.task(replace(_RUNS_CODE, status=TaskStatus.COMPLETE))
-        reply.show("The answer is one ")
-        await reply.finish("The answer is one.", Answered)
-        [message] = slack.said
-    assert message["text"] == "The answer is one."
-    task = message["tasks"]["t1"]
-    assert (task["title"], task["details"], task["status"]) == ("Runs code", "x = 1", "complete")
-
-
-async def test_a_tool_after_the_first_words_shows_in_a_message_of_its_own() -> None:
-    """One message takes text or chunks, not both."""
-    async with desk() as slack:
-        reply = slack.open()
-        reply.show("I look it up. ")
-        await slack.slack.wait_for(lambda _: slack.said)
-        reply.task(_RUNS_CODE)
-        await slack.slack.wait_for(lambda _: len(slack.said) == 2)
-        await reply.finish("I look it up. It is one.", Answered)
-        first, second = slack.said
-    assert (first["text"].strip(), second["text"].strip()) == ("I look it up.", "It is one.")
-    assert second["tasks"]["t1"]["status"] == "complete"
-
-
-async def test_without_streams_tasks_are_lines_above_the_text() -> None:
-    async with desk() as slack:
-        slack.slack.faults.add(method="chat.startStream", error="unknown_method", times=None)
-        reply = slack.open()
-        reply.task(_RUNS_CODE)
-        await slack.slack.wait_for(lambda _: slack.said)
-        assert "Runs code" in str(slack.said[0]["blocks"][0])
-        await reply.finish("The answer is one.", Answered)
-        [message] = slack.said
-    assert [block["type"] for block in message["blocks"]] == ["context", "markdown"]
-    assert ":white_check_mark: Runs code" in str(message["blocks"][0])
-
-
-async def test_what_a_tool_says_pings_nobody_and_stays_short() -> None:
-    async with desk() as slack:
-        reply = slack.open()
-        reply.task(Task("t1", "Asks <!channel> " * 100, TaskStatus.ERROR, output="<@U0ADA> " * 100))
-        await reply.finish("Fine.", Answered)
-        assert not slack.slack.pings
-        [message] = slack.said
-    assert max(len(str(value)) for value in message["tasks"]["t1"].values()) <= 256
-
-
-async def test_a_file_is_posted_after_the_text_that_speaks_of_it(tmp_path: Path) -> None:
-    (tmp_path / "chart").write_bytes(b"\x89PNG\r\n\x1a\n")
-    async with desk() as slack:
-        reply = slack.open()
-        reply.show("Here is [the chart](sandbox:/mnt/data/chart.png), ")
-        reply.attach(FileMade("chart.png", tmp_path / "chart", "image/png"))
-        text = "Here is [the chart](sandbox:/mnt/data/chart.png), and this is what it means."
-        reply.show(text)
+    monkeypatch.setattr(HarmlessText, "grow", counted)
+    async with desk() as room:
+        reply = room.open()
+        text = "word " * 400
+        for end in range(len(text)):
+            reply.show(text[:end])
+            await asyncio.sleep(0)
         await reply.finish(text, Answered)
-        before, file, after = slack.said
-    assert before["text"].strip() == "Here is the chart,"
-    assert [each["name"] for each in file["files"]] == ["chart.png"]
-    assert after["text"].strip() == "and this is what it means."
-
-
-async def test_a_file_that_slack_does_not_take_is_named(tmp_path: Path) -> None:
-    (tmp_path / "chart").write_bytes(b"\x89PNG")
-    async with desk() as slack:
-        slack.slack.faults.add(method="files.getUploadURLExternal", error="storage_limit_reached")
-        reply = slack.open()
-        reply.attach(FileMade("chart.png", tmp_path / "chart", "image/png"))
-        await reply.finish("Done.", Answered)
-        said = [text_of(message) for message in slack.said]
-    assert "chart.png: this workspace has no storage left" in said[0]
-    assert said[1] == "Done."
-
-
-async def test_sources_stand_numbered_below_the_answer() -> None:
-    async with desk() as slack:
-        reply = slack.open()
-        sources = [
-            Source("A [page]", "https://example.com/a"),
-            Source("handbook.pdf"),
-            Source("Bad", "javascript:alert(1)"),
-        ]
-        await reply.finish("As it is written [1] [2].", Answered, sources)
-        [message] = slack.said
-    assert message["text"].endswith("**Sources**\n\n1. [A \\[page\\]](https://example.com/a)\n2. handbook.pdf\n3. Bad")
-
-
-async def test_long_code_and_wide_tables_are_files_too() -> None:
-    code = "```python\n" + "x = 1\n" * 100 + "```"
-    wide = "|" + "a|" * 25 + "\n|" + "-|" * 25 + "\n|" + "1|" * 25
-    async with desk() as slack:
-        reply = slack.open()
-        await reply.finish(f"{code}\n\n{wide}\n", Answered)
-        reply.abandon()
-        files = [file["name"] for message in slack.said for file in message.get("files", [])]
-    assert files == ["code-1.py", "table-1.csv"]
-
-
-async def test_a_snippet_is_what_the_model_wrote() -> None:
-    code = "<!DOCTYPE html>\n" + "<p>x</p>\n" * 100
-    async with desk() as slack:
-        reply = slack.open()
-        await reply.finish(f"```html\n{code}```\n", Answered)
-        reply.abandon()
-        [file] = [file for message in slack.said for file in message.get("files", [])]
-        assert file["size"] == len(code)
-        assert not slack.slack.pings
-
-
-async def test_a_run_that_is_taken_up_posts_its_files_once(tmp_path: Path) -> None:
-    (tmp_path / "chart").write_bytes(b"png")
-    async with desk() as slack:
-        for _ in range(2):
-            reply = slack.open()
-            reply.attach(FileMade("chart.png", tmp_path / "chart", "image/png"))
-            await reply.finish("Done.", Answered)
-        assert len([message for message in slack.said if message.get("files")]) == 1
+        assert [text_of(message) for message in room.said] == [text]
+    assert looked_through < len(text) / 10

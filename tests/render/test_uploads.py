@@ -203,6 +203,24 @@ async def test_bytes_that_slack_never_takes_are_said(desk: Desk) -> None:
     assert len(desk.slack.transfers) == 3
 
 
+async def test_a_file_that_slack_does_not_know_yet_keeps_no_other_back(desk: Desk) -> None:
+    """One answer of file_not_found lost all files of a message."""
+    desk.slack.faults.add(method="files.completeUploadExternal", error="file_not_found")
+    await desk.upload(desk.made("a.txt", b"x"), desk.made("b.txt", b"y"))
+    assert [file["name"] for file in desk.posted()] == ["a.txt", "b.txt"]
+    desk.slack.faults.add(method="files.completeUploadExternal", error="file_not_found")
+    await desk.upload(desk.made("c.txt", b"z"))
+    assert [file["name"] for file in desk.posted()] == ["a.txt", "b.txt", "c.txt"]
+
+
+async def test_a_file_that_slack_lost_is_named_and_the_others_are_posted(desk: Desk) -> None:
+    desk.slack.faults.add(method="files.completeUploadExternal", error="file_not_found", times=2)
+    assert await desk.refusal(desk.made("a.txt", b"x"), desk.made("b.txt", b"y")) == (
+        "Not everything could be posted here. a.txt: Slack lost it on the way."
+    )
+    assert [file["name"] for file in desk.posted()] == ["b.txt"]
+
+
 @pytest.mark.parametrize("fault", [{"drop": True}, {"status": 500}, {"error": "internal_error"}])
 @pytest.mark.parametrize(("when", "completions"), [("before", 2), ("after", 1)])
 async def test_an_answer_that_got_lost_posts_nothing_twice(

@@ -44,7 +44,7 @@ class PostsContract:
             author_team="T9",
             event_id="Ev1",
             edited_ts=ts(3),
-            files=(file(1, name="ekte é 🧵 'navn'.pdf"), file(2, mode="snippet")),
+            files=(file(1, name="ekte é 🧵 'navn'.pdf"), file(2, mode="snippet", transcript="hei")),
         )
         assert await storage.add_post(stored, opens_thread=True)
         assert await storage.waiting_posts(thread_key()) == [stored]
@@ -183,6 +183,15 @@ class ThreadsContract:
         await storage.reset_thread(thread_key(), ts(9))
         assert not await storage.items("local-1")
         assert await storage.items("local-2")
+
+    async def test_a_thread_that_is_mapped_anew_forgets_what_was_kept_before(self, storage: Storage) -> None:
+        """Nobody points at it any more, so no reset would ever forget it."""
+        await storage.map_thread(thread_key(), "local", "local-1")
+        await storage.add_items([HistoryItem("local-1", 0, "run", "{}")])
+        await storage.map_thread(thread_key(), "local", "local-1")
+        assert await storage.items("local-1")
+        await storage.map_thread(thread_key(), "responses", "conv_1")
+        assert not await storage.items("local-1")
 
     async def test_a_reset_unmaps_and_tells_what_was(self, storage: Storage) -> None:
         assert await storage.reset_thread(thread_key(), ts(7)) is None
@@ -457,19 +466,34 @@ class CallsContract:
         assert await storage.run_calls("run1") == [refused]
 
     @pytest.mark.parametrize("status", _ENDS)
-    async def test_calls_end_with_their_run_and_are_forgotten(self, storage: Storage, status: RunStatus) -> None:
+    async def test_calls_end_with_their_run(self, storage: Storage, status: RunStatus) -> None:
         await opened(storage)
         await opened(storage, "run2", 1)
-        asked = call(state=CallState.ASKED)
-        await storage.add_calls([asked, call("call2", state=CallState.ANSWERED, output="Rain."), call(run_id="run2")])
+        asked, answered = call(state=CallState.ASKED), call("call2", state=CallState.ANSWERED, output="Rain.")
+        await storage.add_calls([asked, answered, call(run_id="run2")])
         await ended(storage, status)
         assert not await storage.decide_call("run1", "call1", True, ADA)
         await storage.update_call(call(state=CallState.ANSWERED, output="Too late."))
-        assert await storage.run_calls("run1") == [
-            replace(asked, arguments=""),
-            call("call2", state=CallState.ANSWERED, arguments=""),
-        ]
+        forgotten = [replace(asked, arguments=""), replace(answered, arguments="", output="")]
+        over = status in (RunStatus.COMPLETED, RunStatus.CANCELLED)
+        assert await storage.run_calls("run1") == (forgotten if over else [asked, answered])
         assert await storage.run_calls("run2") == [call(run_id="run2")]
+
+    async def test_what_was_done_for_a_failed_run_goes_with_its_retry_and_nothing_else_of_it(
+        self, storage: Storage
+    ) -> None:
+        await opened(storage)
+        made = call(state=CallState.ANSWERED, output="Rain.", approvers=(ADA, BOB))
+        failed = call("call2", state=CallState.ANSWERED, output="No such city.", failed=True)
+        hosted = call("call3", state=CallState.ANSWERED, output="Approved.", server="docs")
+        await storage.add_calls([made, failed, hosted, call("call4", state=CallState.RUNNING)])
+        await ended(storage, RunStatus.FAILED)
+        assert await storage.reopen_run("run1", run("run2"))
+        assert await storage.run_calls("run2") == [replace(made, run="run2", leg=made.leg - 1000)]
+        left = await storage.run_calls("run1")
+        assert [(each.id, each.arguments, each.output) for each in left] == [
+            (name, "", "") for name in ("call2", "call3", "call4")
+        ]
 
     async def test_of_many_decisions_one_is_kept(self, storage: Storage) -> None:
         await opened(storage)

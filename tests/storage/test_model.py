@@ -31,6 +31,8 @@ class Model:
     def add(self, new: Post, opens_thread: bool) -> bool:
         if opens_thread:
             self.mapped.add(new.thread)
+        if self.waits(new.ts) and not self.posts[new.ts].files:
+            self.posts[new.ts] = replace(self.posts[new.ts], files=new.files)
         if new.thread not in self.mapped or new.ts in self.posts:
             return False
         self.posts[new.ts] = new

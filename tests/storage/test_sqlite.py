@@ -348,3 +348,13 @@ class TestConnection:
         async with opened(":memory:") as one, opened(":memory:") as two:
             await one.add_post(post(), opens_thread=True)
             assert await two.thread(thread_key()) is None
+
+
+async def test_a_file_that_was_kept_before_files_had_transcripts_is_read(tmp_path: Path) -> None:
+    place = tmp_path / "bobbin.db"
+    async with opened(place) as storage:
+        await storage.add_post(post(files=(file(),)), opens_thread=True)
+    with closing(sqlite3.connect(place)) as database, database:
+        database.execute("UPDATE posts SET files = json_remove(files, '$[0].transcript')")
+    async with opened(place) as storage:
+        assert [each.files for each in await storage.waiting_posts(thread_key())] == [(file(),)]

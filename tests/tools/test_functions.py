@@ -4,20 +4,22 @@ import asyncio
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Optional
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
+from structlog.testing import capture_logs
 
 from bot.engine.ports import Assistant, ChannelMessage, HostedMcp, ThreadKey, ToolCall, ToolOutput, ToolScene
 from bot.errors import SettingsError
 from bot.settings import environment, load_settings
-from bot.tools import ChannelReader, ToolError, tool
+from bot.tools import ChannelReader, PartlyRead, ToolError, tool
 from bot.tools.discovery import find_tools
 from bot.tools.functions import FunctionTool
 from bot.tools.mcp_file import StdioServer
@@ -142,7 +144,21 @@ async def test_a_tool_without_arguments_may_be_called_with_nothing() -> None:
     assert (await call(ping, "")).text == "pong"
 
 
-@pytest.mark.parametrize("error", [ValueError("s3cret"), SystemExit("s3cret"), asyncio.CancelledError()])
+class Panic(BaseException):
+    """As extension modules raise it (pyo3's PanicException)."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("s3cret"),
+        SystemExit("s3cret"),
+        asyncio.CancelledError(),
+        Panic("s3cret"),
+        GeneratorExit("s3cret"),
+        BaseExceptionGroup("s3cret", [GeneratorExit()]),
+    ],
+)
 async def test_a_tool_that_raises_is_told_without_a_traceback(error: BaseException) -> None:
     @tool
     async def broken() -> None:
@@ -266,6 +282,67 @@ async def test_models_and_dates_become_json_and_what_cannot_is_told() -> None:
         return loop
 
     assert await call(endless) == ToolOutput("call_1", "The tool endless failed (ValueError).", failed=True)
+
+
+async def test_a_tool_that_blocks_everything_is_named_in_the_log() -> None:
+    @tool(timeout=0.001)
+    async def busy() -> None:
+        """Compute."""
+        time.sleep(0.01)
+
+    with capture_logs() as log:
+        await call(busy)
+    [warning] = [each for each in log if each["event"] == "tool-blocked-everything"]
+    assert warning["tool"] == "busy"
+
+
+@pytest.mark.parametrize(
+    "hint",
+    [
+        ToolScene | None,
+        Optional[ToolScene],  # noqa: UP045 - as people write it
+        Annotated[ToolScene, "who asks"],
+        Annotated[ToolScene | None, "who asks"],
+        Annotated[ToolScene, "who asks"] | None,
+    ],
+)
+async def test_a_model_never_says_who_is_asking(hint: Any) -> None:
+    async def give(amount: int, scene: hint = None) -> str:
+        """Give money."""
+        return f"{amount} for {scene.asker}"
+
+    give = tool(give)
+    assert set(FunctionTool.of(give).spec.parameters["properties"]) == {"amount"}
+    assert (await call(give, '{"amount": 1}')).text == "1 for U1"
+    forged = {"thread": {"team": "T", "channel": "C", "ts": "1"}, "asker": "UADMIN", "surface": "im", "assistant": "x"}
+    assert "extra inputs are not permitted" in (await call(give, json.dumps({"amount": 1, "scene": forged}))).text
+
+
+class Enclosed(BaseModel):
+    scene: ToolScene | None = None
+    more: "list[Enclosed]" = []
+
+
+@pytest.mark.parametrize(
+    "hint", [list[ToolScene], dict[str, ToolScene], ToolScene | str, Enclosed, list[Enclosed], type[ToolScene]]
+)
+def test_what_bobbin_fills_in_is_refused_within_an_argument(hint: Any) -> None:
+    async def give(scene: hint) -> None:
+        """Give money."""
+
+    with pytest.raises(SettingsError, match="ToolScene is filled in by Bobbin and no part of an argument") as refused:
+        FunctionTool.of(tool(give))
+    assert "\n" not in refused.value.sentence
+
+
+async def test_a_reader_that_may_be_missing_is_none_where_it_is() -> None:
+    @tool
+    async def look(channels: ChannelReader | None = None) -> str:
+        """Look."""
+        return "nothing to look at" if channels is None else "there it is"
+
+    assert (await call(look)).text == "nothing to look at"
+    assert (await call(look, channels=FakeChannels())).text == "there it is"
 
 
 def _not_async() -> Any:
@@ -480,6 +557,17 @@ async def test_search_channel_finds_in_the_scenes_conversation_only() -> None:
     without = await call(search, '{"words": "x"}')
     assert without.failed
     assert "does not work here" in without.text
+
+
+async def test_a_search_that_missed_threads_says_so() -> None:
+    class Hurried(FakeChannels):
+        async def search(self, scene: ToolScene, words: str, limit: int) -> list[ChannelMessage]:
+            return PartlyRead(await super().search(scene, words, limit))
+
+    search = find_tools(["bot.tools.examples"])["search_channel"].function
+    output = json.loads((await call(search, '{"words": "lunch"}', channels=Hurried())).text)
+    assert [message["author"] for message in output["messages"]] == ["Ada", "Bob"]
+    assert "Not all threads were searched" in output["note"]
 
 
 async def test_clock_tells_the_time_of_a_zone() -> None:

@@ -28,7 +28,7 @@ _OLD = str(Path(__file__).with_name("old_server.py"))
 _SCENE = ToolScene(ThreadKey("T", "C", "1.0"), "U", "channel", "helper")
 _HELPER = Assistant("helper", "Helper", "Help.", "model", mcp_servers=("wild",))
 #: A machine that does many things at once starts a server slowly.
-_PATIENT = Patience(connect=40.0, first_rest=0.01, longest_rest=0.02)
+_PATIENT = Patience(wait=40.0, listing=40.0, first_rest=0.01, longest_rest=0.02)
 
 
 def stdio(*arguments: str, script: str = _WILD, **options: Any) -> StdioServer:
@@ -155,8 +155,9 @@ async def test_a_call_that_takes_too_long_is_told_and_the_connection_stays() -> 
 
 async def test_a_server_that_never_answers_is_left_out_and_let_alone(tmp_path: Path) -> None:
     starts = tmp_path / "starts"
-    patience = Patience(connect=0.5, first_rest=3_600, longest_rest=3_600)
-    async with opened(stdio("--mute", "--starts", str(starts)), patience=patience) as toolbox:
+    patience = Patience(wait=40.0, first_rest=3_600, longest_rest=3_600)
+    server = stdio("--mute", "--starts", str(starts), start_timeout=0.5)
+    async with opened(server, patience=patience) as toolbox:
         assert await names(toolbox) == []
         output = await call(toolbox, "add", a=1, b=1)
         assert output.failed
@@ -326,7 +327,7 @@ async def test_an_http_server_that_never_answers_is_left_out() -> None:
 
     server = await asyncio.start_server(swallow, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/mcp"
-    async with server, opened(HttpServer("wild", url), patience=Patience(connect=0.3)) as toolbox:
+    async with server, opened(HttpServer("wild", url, start_timeout=0.3)) as toolbox:
         assert await names(toolbox) == []
 
 
@@ -401,8 +402,15 @@ def test_the_file_is_read_and_variables_are_filled_in(tmp_path: Path) -> None:
         ('{"mcpServers": {"a": {"url": "file:///x"}}}', "mcpServers.a.url"),
         ('{"mcpServers": {"a": {"type": "sse", "url": "http://x"}}}', "streamable HTTP"),
         ('{"mcpServers": {"a": {"command": "x", "env": {"T": "${NOT_THERE}"}}}}', "NOT_THERE is not set"),
-        ('{"mcpServers": {"a": {"command": "x", "env": {"T": 5}}}}', "mcpServers.a.env.T"),
+        ('{"mcpServers": {"a": {"command": "x", "env": {"T": []}}}}', "mcpServers.a.env.T"),
         ('{"mcpServers": {"": {"command": "x"}}}', "name"),
+        ('{"mcpServers": {"a": {"command": "x"}, "a": {"command": "y"}}}', "a is there twice"),
+        ('{"mcpServers": {"a": {"command": "x", "args": ["${input:token}"]}}}', "${input:token} is no variable"),
+        ('{"mcpServers": {"a": {"command": "x", "args": ["${T-x}"]}}}', "${T-x} is no variable"),
+        ('{"mcpServers": {"a": {"command": "x", "cwd": "${T"}}}', "a.cwd: ${T is no variable"),
+        ('{"mcpServers": {"a": {"transport": "sse", "url": "http://x"}}}', "streamable HTTP"),
+        ('{"mcpServers": {"a": {"type": "carrier-pigeon", "url": "http://x"}}}', "stdio or http"),
+        ('{"mcpServers": {"a": {"command": "x", "startTimeout": 0}}}', "startTimeout"),
     ],
 )
 def test_a_wrong_file_is_refused_in_one_line(tmp_path: Path, text: str, says: str) -> None:
@@ -451,3 +459,27 @@ def test_variables_may_stand_anywhere_and_disabled_servers_are_not_there(tmp_pat
         load_servers(path, environment | {"TRACKER": "file:///etc"})
     with pytest.raises(SettingsError, match=r"files\.command: SHELL_OF_OURS is not set"):
         load_servers(path, {})
+
+
+def test_files_of_other_programs_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "mcp.json"
+    servers = {
+        "cursor": {"url": "https://x.example/mcp", "headers": {"Authorization": "Bearer ${env:T}"}},
+        "cline": {"type": "streamableHttp", "url": "https://x.example/mcp", "disabled": False},
+        "windsurf": {"serverUrl": "https://x.example/mcp", "env": None},
+        "gemini": {"httpUrl": "https://x.example/mcp", "headers": None, "type": "streamable-http"},
+        "other": {"transport": "streamable_http", "url": "https://x.example/mcp", "startTimeout": 90},
+        "local": {"command": "x", "args": ["--port", 80], "env": {"PORT": 80, "ON": True}, "cwd": "${env:T:-/}/srv"},
+        "off": {"command": "x", "enabled": False},
+        "old": {"type": "sse", "url": 5, "env": {"A": "${input:a}"}, "disabled": True},
+    }
+    path.write_text("\ufeff" + json.dumps({"mcpServers": servers}))
+    url = "https://x.example/mcp"
+    assert load_servers(path, {"T": "t"}) == (
+        HttpServer("cursor", url, {"Authorization": "Bearer t"}),
+        HttpServer("cline", url),
+        HttpServer("windsurf", url),
+        HttpServer("gemini", url),
+        HttpServer("other", url, start_timeout=90),
+        StdioServer("local", "x", ("--port", "80"), {"PORT": "80", "ON": "true"}, "t/srv"),
+    )

@@ -18,7 +18,7 @@ from bot.backends.agents.sessions import Histories, Sessions, Stream, says
 from bot.backends.checks import check_models, unreachable
 from bot.backends.downloads import saved
 from bot.backends.failures import check_lengths, lacks_model, once_answering, translated
-from bot.backends.limits import AGENTS_MESSAGE, PAGE
+from bot.backends.limits import AGENTS_MESSAGE, AUDIO_BYTES, PAGE
 from bot.backends.local.messages import file_problem
 from bot.backends.moderation import Moderation
 from bot.backends.retries import LOCK_PATIENCE, Patience
@@ -79,6 +79,7 @@ class AgentsBackend:
 
     name = "agents"
     message_limit = AGENTS_MESSAGE
+    recording_limit = AUDIO_BYTES
     abilities = frozenset(
         {
             Ability.CODE_INTERPRETER,

@@ -18,7 +18,7 @@ from bot.backends.assistants.messages import ThreadMessages
 from bot.backends.assistants.runs import AssistantRuns, Stream, models_of
 from bot.backends.checks import check_models, unreachable
 from bot.backends.failures import check_lengths, needs_other_model, once_answering, translated
-from bot.backends.limits import ASSISTANTS_MESSAGE
+from bot.backends.limits import ASSISTANTS_MESSAGE, AUDIO_BYTES
 from bot.backends.moderation import Moderation
 from bot.backends.retries import LOCK_PATIENCE, Patience
 from bot.backends.transcription import transcribed
@@ -51,6 +51,7 @@ class AssistantsBackend:
 
     name = "assistants"
     message_limit = ASSISTANTS_MESSAGE
+    recording_limit = AUDIO_BYTES
     abilities = frozenset(
         {
             Ability.CODE_INTERPRETER,

@@ -10,10 +10,6 @@ from collections.abc import Mapping
 _BEGUN_MARK = re.compile(r"【[^【】\n]{0,200}$")
 #: A whole mark at the end of what there is; its annotation may be on its way.
 _LAST_MARK = re.compile(r"【[^【】\n]{0,200}†[^【】\n]{0,200}】$")
-#: A link to a file in the server's sandbox leads nowhere; the file itself is handed out.
-_LINK = "(sandbox:"
-_SANDBOX = re.compile(r"\(sandbox:[^)\n]*\)")
-_BEGUN_SANDBOX = re.compile(r"\(sandbox:[^)\n]*$")
 
 
 class Citations:
@@ -33,7 +29,7 @@ class Citations:
             # The longest first: one mark may be the beginning of another.
             known = "|".join(re.escape(mark) for mark in sorted(marks, key=len, reverse=True))
             text = re.sub(known, lambda found: f"[{self._number(marks[found[0]])}]", text)
-        return _SANDBOX.sub("", text)
+        return text
 
     def _number(self, file: str) -> int:
         return self._numbers.setdefault(file, len(self._numbers) + 1)
@@ -61,12 +57,9 @@ class GrowingText:
 
 def _settled(text: str, marks: Mapping[str, str]) -> int:
     """How many characters of a text that goes on can be shown."""
-    found = _BEGUN_MARK.search(text) or _BEGUN_SANDBOX.search(text)
+    found = _BEGUN_MARK.search(text)
     if found is None:
         found = _LAST_MARK.search(text)
         if found and found[0] in marks:
             found = None
-    if found:
-        return found.start()
-    begun = next((size for size in range(len(_LINK), 0, -1) if text.endswith(_LINK[:size])), 0)
-    return len(text) - begun
+    return found.start() if found else len(text)

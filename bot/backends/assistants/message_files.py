@@ -3,12 +3,12 @@
 https://platform.openai.com/docs/assistants/deep-dive#creating-image-input-content
 """
 
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
+from bot.backends.inlining import UTF8_CHARACTER, inlined
 from bot.backends.limits import (
     ASSISTANT_ATTACHMENTS,
     ASSISTANTS_MESSAGE,
@@ -20,8 +20,6 @@ from bot.backends.limits import (
 )
 from bot.engine.ports import Attachment, Message
 
-#: The most bytes that a character of UTF-8 has.
-_CHARACTER = 4
 _TEXTS = frozenset(
     {"application/json", "application/xml", "application/yaml", "application/x-yaml", "application/toml"}
 )
@@ -30,7 +28,6 @@ _TEXT_ENDINGS = SEARCHABLE - {".doc", ".docx", ".pdf", ".pptx"} | {
 }  # fmt: skip
 _ARCHIVES = frozenset({".7z", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zip"})
 _TABLES = frozenset({".csv", ".ods", ".tsv", ".xls", ".xlsx"})
-_BACKTICKS = re.compile("`+")
 
 Tool = Literal["code_interpreter", "file_search"]
 
@@ -66,7 +63,7 @@ def use_of(tools: Collection[str], name: str, media_type: str, size: int) -> Use
         return Use(tools=fitting)
     if not _is_text(ending, media_type):
         return Use(problem=_missing(ending, media_type))
-    if size > INLINE_CHARACTERS * _CHARACTER:
+    if size > INLINE_CHARACTERS * UTF8_CHARACTER:
         tool = "file search or the code interpreter" if ending in SEARCHABLE else "the code interpreter"
         return Use(problem=f"texts of more than {INLINE_CHARACTERS:,} characters need {tool}")
     return Use()
@@ -85,7 +82,7 @@ def parts_of(message: Message, tools: Collection[str]) -> list[Part]:
         elif use.tools:
             attached.append((file, use.tools))
         elif use.problem is None:
-            texts.append(_inlined(file))
+            texts.append(inlined(file, INLINE_CHARACTERS))
     if not texts and (images or attached):
         texts = ["(files)"]
     parts = [Part(text) for text in _packed(texts)]
@@ -124,15 +121,6 @@ def _missing(ending: str, media_type: str) -> str:
         if fits:
             return f"{kind} need the code interpreter"
     return "files of this kind need the code interpreter"
-
-
-def _inlined(file: Attachment) -> str:
-    with file.path.open("rb") as content:
-        text = content.read(INLINE_CHARACTERS * _CHARACTER).decode("utf-8", errors="replace")
-    cut = f"\n(cut after {INLINE_CHARACTERS:,} characters)" if len(text) > INLINE_CHARACTERS else ""
-    text = text[:INLINE_CHARACTERS]
-    fence = "`" * max(3, *(len(ticks) + 1 for ticks in _BACKTICKS.findall(text)), 3)
-    return f"{file.name}:\n{fence}\n{text}\n{fence}{cut}"
 
 
 def _packed(texts: Sequence[str]) -> list[str]:

@@ -5,13 +5,11 @@ of the Responses API is used: model, input, instructions, functions, stream, tem
 (https://docs.ollama.com/api/openai-compatibility).
 """
 
-import json
 import uuid
-from collections import deque
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import openai
 import structlog
@@ -20,8 +18,23 @@ from openai.types import responses as types
 from bot.backends.checks import check_models, unreachable
 from bot.backends.failures import check_lengths, lacks_model, needs_other_model, once_answering, translated
 from bot.backends.limits import CHARACTERS_PER_TOKEN
-from bot.backends.local.exchanges import Exchange, answer, calls_of, ends_with, exchanges_of, is_open, said_in, trimmed
-from bot.backends.local.messages import file_problem, input_of
+from bot.backends.local.approach import Approach
+from bot.backends.local.conversation import Conversation, Histories
+from bot.backends.local.exchanges import (
+    Exchange,
+    Item,
+    answer,
+    asks_already,
+    call_of,
+    calls_of,
+    is_open,
+    outputs_of,
+    said_in,
+    trimmed,
+)
+from bot.backends.local.input import Form, sent
+from bot.backends.local.messages import file_problem, inputs_of, item_of
+from bot.backends.local.parameters import ANSWER_TOKENS, room_of, settings_of
 from bot.backends.responses.events import (
     ResponseProgress,
     answer_of,
@@ -40,7 +53,7 @@ from bot.engine.ports import (
     Attachment,
     CallsWanted,
     Check,
-    HistoryItem,
+    FilesUnused,
     Message,
     RunEnded,
     RunEvent,
@@ -51,7 +64,6 @@ from bot.engine.ports import (
     TextDone,
     ThreadKey,
     ToolCall,
-    ToolOutput,
 )
 from bot.errors import BackendError, BackendUnsupported, ContextOverflow, PostTooLong, RunBroken
 
@@ -59,19 +71,7 @@ _log = structlog.get_logger()
 
 #: Seconds without an event after which a stream counts as broken: a model on a small machine takes its time.
 _SILENCE = 600.0
-#: Tokens that are left for the answer where the assistant does not say how many it may have.
-_ANSWER = 2_000
-#: How often a conversation is cut in half after a server said that it is too long.
-_HALVINGS = 3
-_HISTORY = "history"
-
-
-class Histories(Protocol):
-    """Where conversations are kept (storage.base.Storage)."""
-
-    async def add_items(self, items: Sequence[HistoryItem]) -> None: ...
-
-    async def items(self, thread: str) -> Sequence[HistoryItem]: ...
+_Opened = openai.AsyncStream[types.ResponseStreamEvent] | types.Response
 
 
 class LocalBackend:
@@ -79,6 +79,7 @@ class LocalBackend:
     the answer, kept as soon as each is known."""
 
     name = "local"
+    recording_limit = 0
     abilities = frozenset(
         {
             Ability.FUNCTIONS,
@@ -106,7 +107,9 @@ class LocalBackend:
         self._patience = patience or Patience()
         self._silence = stream_timeout(silence)
         self._streamed: StreamedCall[types.ResponseStreamEvent] = StreamedCall()
-        self.message_limit = max(context_tokens - _ANSWER, 1) * CHARACTERS_PER_TOKEN
+        #: What models turned out not to take, by their names.
+        self._forms: dict[str, Form] = {}
+        self.message_limit = max(context_tokens - ANSWER_TOKENS, 1) * CHARACTERS_PER_TOKEN
 
     async def close(self) -> None:
         await self._client.close()
@@ -125,14 +128,16 @@ class LocalBackend:
         return [Check("backend local", None), *await check_models(self._client, models)]
 
     def file_problem(self, assistant: Assistant, name: str, media_type: str, size: int, before: int = 0) -> str | None:  # noqa: ARG002
-        return file_problem(media_type, size)
+        # Beside others a text is cut, never refused: bytes do not tell how much those before it take of the room.
+        return file_problem(media_type, size, self.message_limit)
 
     async def transcribe(self, audio: Attachment) -> str:  # noqa: ARG002 - nothing can listen
         raise BackendUnsupported("recordings cannot be written down with this backend")
 
     async def create_thread(self, key: ThreadKey, history: Sequence[Message]) -> str:  # noqa: ARG002 - nobody else's
         thread = f"local-{uuid.uuid4().hex}"
-        await self._keep(thread, _HISTORY, [await input_of(message) for message in history if _says(message)])
+        said = [await item_of(message, self.message_limit // 2) for message in history if _says(message)]
+        await Conversation.begin(self._histories, thread, said)
         return thread
 
     async def run(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
@@ -149,85 +154,112 @@ class LocalBackend:
 
     async def cancel(self, request: RunRequest, shown: str = "") -> RunEnded | None:
         """Nobody goes on with it: closing the stream was its end. What was asked stays, calls are answered."""
-        mine = (await self._exchanges(request)).get(request.run)
+        conversation = await Conversation.read(self._histories, request.backend_thread)
+        mine = conversation.exchange(request.run)
         if mine is None or not is_open(mine):
             return None
-        items: list[Any] = [_not_carried_out(call.id) for call in calls_of(mine)]
-        if shown.strip():
-            items.append(answer(shown))
-        await self._keep(request.backend_thread, request.run, items)
+        items = outputs_of(calls_of(mine), request.outputs)
+        # `shown` is all of the run's text, and what came before a call is kept already.
+        if new := shown.removeprefix(said_in(mine)).strip():
+            items.append(answer(new))
+        await conversation.add(request.run, items)
         return None
 
     async def _events(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
         yield RunStarted(request.run)
-        exchanges = await self._exchanges(request)
-        mine = exchanges.get(request.run)
+        conversation = await Conversation.read(self._histories, request.backend_thread)
+        mine = conversation.exchange(request.run)
         if mine is None:
-            await self._answer_left(request.backend_thread, exchanges)
-            items = [await input_of(message) for message in request.messages if _says(message)]
-            if request.attempt == 1 or not ends_with(list(exchanges.values()), items):
-                await self._keep(request.backend_thread, request.run, items)
+            await self._ask(request, conversation)
         elif not is_open(mine):
             # An earlier attempt got its answer and kept it; then the process died.
             yield TextDone(said_in(mine))
             yield RunEnded(RunStatus.COMPLETED)
             return
         elif calls := calls_of(mine):
-            if not request.outputs:
+            if not {call.id for call in calls} & {output.call for output in request.outputs}:
                 yield CallsWanted(calls)
                 return
-            longest = self.message_limit // (2 * len(calls))
-            outputs = [_told(output, longest) for output in request.outputs]
-            await self._keep(request.backend_thread, request.run, outputs)
-        async with aclosing(self._answer(request)) as events:
+            await conversation.add(request.run, outputs_of(calls, request.outputs))
+        async with aclosing(self._answer(request, conversation)) as events:
             async for event in events:
                 yield event
 
-    async def _answer(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
-        models = deque(dict.fromkeys([request.assistant.model, *request.assistant.fallback_models]))
+    async def _ask(self, request: RunRequest, conversation: Conversation) -> None:
+        """Keep what people wrote, unless a retry finds it. Calls that earlier runs left without their outputs would
+        make every request fail."""
+        for key, earlier in conversation.exchanges.items():
+            if left := calls_of(earlier):
+                await conversation.add(key, outputs_of(left, ()))
+        room = room_of(settings_of(request), self._context)
+        items = await inputs_of([message for message in request.messages if _says(message)], room)
+        if request.attempt == 1 or not asks_already(list(conversation.exchanges.values()), items):
+            if Exchange(tuple(items)).tokens > room:
+                raise _too_long(room)
+            await conversation.add(request.run, items)
+
+    async def _answer(self, request: RunRequest, conversation: Conversation) -> AsyncGenerator[RunEvent, None]:
+        mine = conversation.exchange(request.run) or Exchange(())
+        approach = Approach(request.assistant, self._forms, mine.items)
+        told = bool(request.outputs)
         while True:
-            opened = await self._opened(request, models)
+            opened = await self._opened(request, conversation, approach)
+            if approach.unseen and not told:
+                told = True
+                yield FilesUnused(tuple(f"{name}: the model server does not take it" for name in approach.unseen))
             progress = ResponseProgress()
-            if isinstance(opened, types.Response):
-                progress.ended = opened
-            else:
-                try:
-                    async for event in read_stream(opened, progress):
-                        if not isinstance(event, RunStarted):
-                            yield event
-                except BREAKS as error:
-                    _log.info("stream-broke", run=request.run, error=type(error).__name__)
-                    progress.broke = True
-                finally:
-                    await opened.close()
-            if not (models and failed_for_its_model(progress)):
-                break
-            _log.warning("model-passed-over", run=request.run)
-        for last in await self._concluded(request, progress):
+            async with aclosing(self._heard(request, opened, progress)) as events:
+                async for event in events:
+                    yield event
+            if failed_for_its_model(progress) and approach.pass_over():
+                continue
+            refusal = _refusal(progress)
+            if refusal is None:
+                approach.remember()
+            elif approach.simplify(refusal, conversation.items):
+                continue
+            break
+        for last in await self._concluded(request, conversation, progress):
             yield last
 
-    async def _opened(
-        self, request: RunRequest, models: deque[str]
-    ) -> openai.AsyncStream[types.ResponseStreamEvent] | types.Response:
-        """The response, with as much of the conversation as the model can read, by the first model that there is;
-        `models` are those left then."""
-        tokens = self._context - (request.assistant.max_output_tokens or _ANSWER)
-        halving, model = 0, models.popleft()
+    async def _heard(
+        self, request: RunRequest, opened: _Opened, progress: ResponseProgress
+    ) -> AsyncGenerator[RunEvent, None]:
+        """The response's events but for its end, which `progress` has then."""
+        if isinstance(opened, types.Response):
+            progress.ended = opened
+            return
+        try:
+            async for event in read_stream(opened, progress):
+                if not isinstance(event, RunStarted):
+                    yield event
+        except BREAKS as error:
+            _log.info("stream-broke", run=request.run, error=type(error).__name__)
+            progress.broke = True
+            progress.words = str(error)
+        finally:
+            await opened.close()
+
+    async def _opened(self, request: RunRequest, conversation: Conversation, approach: Approach) -> _Opened:
+        """The response, with as much of the conversation as the model can read, by the first model that there is."""
+        settings = settings_of(request)
         while True:
-            parameters = await self._parameters(request, tokens >> halving) | {"model": model}
-            patience = self._patience.in_haste if models else self._patience
+            items = self._fitting(settings, conversation, approach)
+            parameters = settings | {"model": approach.model, "input": sent(items, approach.form)}
+            patience = self._patience if approach.last_model else self._patience.in_haste
             try:
                 return await patiently(partial(self._create, parameters), patience)
             except openai.APIStatusError as error:
-                if models and needs_other_model(error):
-                    _log.warning("model-passed-over", model=model, code=error.code, status=error.status_code)
-                    model = models.popleft()
-                elif halving < _HALVINGS and isinstance(_explained(error, request.assistant), ContextOverflow):
-                    halving += 1
+                if needs_other_model(error) and approach.pass_over():
+                    continue
+                if isinstance(_explained(error, request.assistant), ContextOverflow):
+                    gave_way = approach.shorten()
                 else:
+                    gave_way = approach.simplify_after(error, items)
+                if not gave_way:
                     raise
 
-    async def _create(self, parameters: dict[str, Any]) -> openai.AsyncStream[Any] | types.Response:
+    async def _create(self, parameters: dict[str, Any]) -> _Opened:
         create = partial(self._client.responses.with_raw_response.create, **parameters, timeout=self._silence)
         made = await self._streamed.make(create)
         if isinstance(made, openai.AsyncStream):
@@ -236,33 +268,17 @@ class LocalBackend:
             raise RunBroken("The model server's answer cannot be read. Please try again.")
         return types.Response.construct(**made)
 
-    async def _parameters(self, request: RunRequest, tokens: int) -> dict[str, Any]:
-        assistant = request.assistant
-        instructions = f"{assistant.instructions}\n\n{request.context}"
-        tools = [
-            {"type": "function", "name": f.name, "description": f.description, "parameters": dict(f.parameters)}
-            for f in request.functions
-        ]
-        room = tokens - (len(instructions) + len(json.dumps(tools))) // CHARACTERS_PER_TOKEN
-        kept = trimmed(list((await self._exchanges(request)).values()), room)
-        if kept is None:
-            raise PostTooLong(
-                f"That is more than this model can read at once (about {max(room, 0) * CHARACTERS_PER_TOKEN:,} "
-                "characters). Please shorten it, or send it in parts."
-            )
-        wanted = {
-            "input": kept,
-            "instructions": instructions,
-            "store": False,
-            "tools": tools or None,
-            "tool_choice": _choice(request) if tools else None,
-            "temperature": assistant.temperature,
-            "top_p": assistant.top_p,
-            "max_output_tokens": assistant.max_output_tokens,
-        }
-        return {name: value for name, value in wanted.items() if value is not None}
+    def _fitting(self, settings: dict[str, Any], conversation: Conversation, approach: Approach) -> list[Item]:
+        """As much of the conversation as the model can read beside the rest."""
+        room = room_of(settings, self._context, approach.halvings)
+        items = trimmed(list(conversation.exchanges.values()), room)
+        if items is None:
+            raise _too_long(room)
+        return items
 
-    async def _concluded(self, request: RunRequest, progress: ResponseProgress) -> list[RunEvent]:
+    async def _concluded(
+        self, request: RunRequest, conversation: Conversation, progress: ResponseProgress
+    ) -> list[RunEvent]:
         """The last events; what was answered is kept first."""
         response, shown = progress.ended, progress.transcript.text
         if progress.error is not None:
@@ -273,42 +289,24 @@ class LocalBackend:
                 raise RunBroken(
                     "The connection to the model server broke in the middle of the answer. Please try again."
                 )
-            await self._keep(request.backend_thread, request.run, [answer(shown)])
+            await conversation.add(request.run, [answer(shown)])
             return [RunEnded(RunStatus.COMPLETED, model=request.assistant.model)]
         if response.status == "failed" and not shown:
             failure = failure_of(response)
             if isinstance(failure, ContextOverflow):
                 raise failure
+        whole = response.status in ("completed", None)
         text = progress.transcript.settle(answer_of(response), final=response.status == "completed")
-        whole = text if text is not None else shown
-        calls = _own_ids(request, response)
-        items: list[Any] = [answer(whole, cut=response.status == "incomplete")] if whole else []
-        items += [
-            {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": call.arguments}
-            for call in calls
-        ]
-        if response.status in ("completed", "incomplete", None):
-            await self._keep(request.backend_thread, request.run, items)
+        said = text if text is not None else shown
+        # Of an answer that was cut off or failed, nobody knows whether its calls are whole.
+        calls = _own_ids(request, response) if whole else ()
+        items = [answer(said, cut=not whole)] if said else []
+        if whole or response.status == "incomplete":
+            await conversation.add(request.run, [*items, *map(call_of, calls)])
         told: list[RunEvent] = [] if text is None else [TextDone(text)]
         if calls:
             return [*told, CallsWanted(calls, usage_of(response), response.model)]
         return [*told, ended_event(response)]
-
-    async def _answer_left(self, thread: str, exchanges: Mapping[str, Exchange]) -> None:
-        """Calls that earlier runs left without their outputs would make every request fail."""
-        for exchange, earlier in exchanges.items():
-            if left := calls_of(earlier):
-                await self._keep(thread, exchange, [_not_carried_out(call.id) for call in left])
-
-    async def _exchanges(self, request: RunRequest) -> dict[str, Exchange]:
-        return exchanges_of(await self._histories.items(request.backend_thread))
-
-    async def _keep(self, thread: str, exchange: str, items: Sequence[Any]) -> None:
-        known = await self._histories.items(thread)
-        begin = known[-1].seq + 1 if known else 0
-        await self._histories.add_items(
-            [HistoryItem(thread, begin + place, exchange, json.dumps(item)) for place, item in enumerate(items)]
-        )
 
 
 def _own_ids(request: RunRequest, response: types.Response) -> tuple[ToolCall, ...]:
@@ -322,32 +320,23 @@ def _says(message: Message) -> bool:
     return bool(message.text.strip() or message.files)
 
 
-def _told(output: ToolOutput, longest: int) -> dict[str, Any]:
-    """What a call came to, cut so that the conversation still fits."""
-    text = f"Error: {output.text}" if output.failed else output.text
-    return _output(output.call, text if len(text) <= longest else f"{text[:longest]}\n… cut: it was too long to read.")
+def _too_long(room: int) -> PostTooLong:
+    return PostTooLong(
+        f"That is more than this model can read at once (about {max(room, 0) * CHARACTERS_PER_TOKEN:,} "
+        "characters). Please shorten it, or send it in parts."
+    )
 
 
-def _output(call: str, text: str) -> dict[str, Any]:
-    return {"type": "function_call_output", "call_id": call, "output": text}
-
-
-def _not_carried_out(call: str) -> dict[str, Any]:
-    return _output(call, "Error: this was cancelled. Nothing was done.")
-
-
-def _choice(request: RunRequest) -> Any:
-    """Whoever has called what it was told to call may answer now, else it would call for ever; and a tool whose server
-    is down cannot be called."""
-    wanted = request.assistant.tool_choice
-    if wanted in (None, "none", "auto"):
-        return wanted
-    if request.outputs:
-        return "auto"
-    if wanted == "required":
-        return wanted
-    offered = any(spec.name == wanted for spec in request.functions)
-    return {"type": "function", "name": wanted} if offered else "auto"
+def _refusal(progress: ResponseProgress) -> str | None:
+    """What a server said that refused a request within its stream, before any answer; None where it took it."""
+    if progress.transcript.text or progress.told:
+        return None
+    if progress.error is not None or progress.broke:
+        return progress.words
+    response = progress.ended
+    if response is None or response.status != "failed":
+        return None
+    return str(response.error.message) if response.error else ""
 
 
 def _explained(error: openai.APIError, assistant: Assistant) -> BackendError:

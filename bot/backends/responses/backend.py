@@ -11,7 +11,7 @@ from openai.types.conversations import Message as ConversationMessage
 
 from bot.backends.checks import check_models, unreachable
 from bot.backends.failures import check_lengths, lacks_model, once_answering, translated
-from bot.backends.limits import RESPONSES_MESSAGE
+from bot.backends.limits import AUDIO_BYTES, RESPONSES_MESSAGE
 from bot.backends.moderation import Moderation
 from bot.backends.responses.conversations import Conversations, has_unanswered
 from bot.backends.responses.events import output_of
@@ -58,6 +58,7 @@ class ResponsesBackend:
 
     name = "responses"
     message_limit = RESPONSES_MESSAGE
+    recording_limit = AUDIO_BYTES
     abilities = frozenset(Ability)
 
     def __init__(

@@ -29,6 +29,8 @@ class ResponseProgress:
         self.transcript = Transcript()
         self.ended: types.Response | None = None
         self.error: BackendError | None = None
+        #: The server's own words for that, or for what broke its stream.
+        self.words = ""
         #: The items that are whole.
         self.items: list[types.ResponseOutputItem] = []
         #: What the answer rests on; the items that were told, the files that are to be fetched and that were.
@@ -52,6 +54,7 @@ async def read_stream(
     async for event in stream:
         if event.type == "error":
             progress.error = raised_in_run(event.code, event.message)
+            progress.words = event.message or ""
             return
         # A server's own kinds of event come without a number.
         progress.cursor = getattr(event, "sequence_number", progress.cursor)

@@ -32,6 +32,7 @@ from bot.playground.openai.brain import (
 )
 from bot.playground.openai.faults import Fault, Faults
 from bot.playground.openai.gateway import RecordedRequest
+from bot.playground.openai.lean import Lean
 from bot.playground.openai.offline import OfflineBrain
 from bot.playground.openai.server import LocalOpenAI
 from bot.playground.openai.switches import Switches
@@ -47,6 +48,7 @@ __all__ = [
     "FoundPassage",
     "FunctionCall",
     "GeneratedImage",
+    "Lean",
     "LocalOpenAI",
     "MadeFile",
     "McpCall",

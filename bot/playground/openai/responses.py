@@ -132,6 +132,8 @@ class ResponseEndpoints:
     def _check(self, body: Json) -> None:
         self._options.check_model(body["model"])
         self._options.switches.check_load(body["model"])
+        if self._options.switches.lean:
+            self._options.switches.lean.check(body)
         check_choice(body.get("tool_choice"), body.get("tools") or [])
         check_container(self._state, body.get("tools") or ())
         check_stores(self._state, body.get("tools") or ())

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from bot.playground.openai.errors import ApiError
+
+if TYPE_CHECKING:
+    from bot.playground.openai.lean import Lean
 
 
 @dataclass(slots=True)
@@ -22,6 +25,9 @@ class Switches:
     """Models that are no longer there: 404 model_not_found."""
     overloaded: dict[str, int] = field(default_factory=dict)
     """Models that have no time, with the status that says so: 429 or 503."""
+
+    lean: Lean | None = None
+    """Whether /responses refuses what small servers refuse, and with which model."""
 
     def check_there(self, model: str) -> None:
         """Refuses a model that was retired."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.playground.openai import limits
 from bot.playground.openai.errors import bad_request
+from bot.playground.openai.function_schemas import refusal
 from bot.playground.openai.parameters import (
     anything,
     array,
@@ -90,6 +91,9 @@ def _function(inner: Check) -> Check:
                 code="invalid_function_parameters",
                 param=place,
             )
+        if why := refusal(schema):
+            message = f"Invalid schema for function '{value['name']}': {why}"
+            raise bad_request(message, code="invalid_function_parameters", param=place)
         if value.get("strict"):
             _strict_schema(value["name"], place, schema)
 

@@ -54,6 +54,7 @@ class Streams:
         message = {"thread_ts": call["thread_ts"], "markdown_text": "", "text": "", "tasks": {}}
         message |= {"streaming": True, "started_at": self._workspace.clock(), **self._methods.customize(call)}
         message = self._workspace.add(channel.id, self._methods.own(message))
+        _keep_mode(message, call)
         _apply(message, chunks)
         key = (channel.id, call["thread_ts"])
         self._workspace.sessions[key] = "processing"
@@ -65,6 +66,7 @@ class Streams:
         chunks = _chunks(call)
         if not chunks:
             raise SlackError("no_text")
+        _keep_mode(message, call)
         _apply(message, chunks)
         return {"channel": call["channel"], "ts": call["ts"]}
 
@@ -76,6 +78,7 @@ class Streams:
         chunks = _chunks(call)
         blocks = call.get("blocks", [])
         check_blocks(blocks)
+        _keep_mode(message, call)
         _apply(message, [*chunks, {"type": "blocks", "blocks": blocks}] if blocks else chunks)
         message |= {"metadata": call["metadata"]} if "metadata" in call else {}
         self.end(call["channel"], message, status)
@@ -200,7 +203,7 @@ def _title(call: Json) -> str:
 
 def _chunks(call: Json) -> list[Json]:
     if "chunks" in call and "markdown_text" in call:
-        raise invalid("give either chunks or markdown_text")
+        raise SlackError("cannot_provide_both_markdown_text_and_chunks")
     if "markdown_text" in call:
         check_markdown(call["markdown_text"])
         return [{"type": "markdown_text", "text": call["markdown_text"]}]
@@ -208,6 +211,13 @@ def _chunks(call: Json) -> list[Json]:
     for chunk in chunks:
         _check_chunk(chunk)
     return chunks
+
+
+def _keep_mode(message: Json, call: Json) -> None:
+    """A stream is fed with the one or with the other (https://docs.slack.dev/reference/methods/chat.appendStream)."""
+    given = next((name for name in ("chunks", "markdown_text") if call.get(name)), None)
+    if given and message.setdefault("streaming_mode", given) != given:
+        raise SlackError("streaming_mode_mismatch")
 
 
 def _check_chunk(chunk: Any) -> None:

@@ -14,8 +14,8 @@ Json = dict[str, Any]
 
 #: Slack answers a download without a token that may read it with its login page, and with 200.
 _LOGIN_PAGE = "<!DOCTYPE html><html><head><title>Sign in | Slack</title></head><body>Sign in</body></html>"
-#: Canvases have a type of their own, and are downloaded as HTML.
-_CANVAS = "application/vnd.slack-docs"
+#: Canvases have a type of their own, the posts before them call themselves text, and both are downloaded as HTML.
+_CANVAS, _POST = "application/vnd.slack-docs", "space"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Transfers:
             return await _broken(request, fault, content)
         # Never shown by a browser: whatever a file holds, it cannot act on this page's behalf.
         headers = {"Content-Disposition": "attachment", "X-Content-Type-Options": "nosniff"}
-        kind = "text/html" if file["mimetype"] == _CANVAS else file["mimetype"]
+        kind = "text/html" if file["mimetype"] == _CANVAS or file["mode"] == _POST else file["mimetype"]
         return web.Response(body=content, content_type=kind, headers=headers)
 
 

@@ -11,8 +11,11 @@ Json = dict[str, Any]
 
 #: What we note in a message, and Slack's API does not show.
 _NOTES = frozenset(
-    {"expired", "markdown_text", "plan", "reactions", "started_at", "stopped_by_user", "streaming", "tasks"}
-)
+    {
+        "expired", "markdown_text", "plan", "reactions", "started_at", "stopped_by_user", "streaming", "streaming_mode",
+        "tasks",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

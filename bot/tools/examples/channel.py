@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from bot.tools import ChannelMessage, ChannelReader, ToolScene, tool
+from bot.tools import ChannelMessage, ChannelReader, PartlyRead, ToolScene, tool
 
 
 @tool(repeatable=True, timeout=60)
@@ -14,7 +14,7 @@ async def search_channel(
     scene: ToolScene,
     channels: ChannelReader,
     limit: Annotated[int, Field(ge=1, le=50)] = 20,
-) -> list[dict[str, Any]] | str:
+) -> list[dict[str, Any]] | dict[str, Any] | str:
     """Search the messages of the channel in which you are asked; no other channel can be searched.
 
     Args:
@@ -25,7 +25,10 @@ async def search_channel(
     found = await (channels.search(scene, asked, limit) if asked else channels.recent(scene, limit))
     # Whatever the reader came upon: nothing of another conversation leaves this function.
     here = [message for message in found if message.channel == scene.thread.channel]
-    return [_shown(message) for message in here[:limit]] or "No message was found."
+    shown = [_shown(message) for message in here[:limit]]
+    if isinstance(found, PartlyRead):
+        return {"messages": shown, "note": "Not all threads were searched: there are too many, or it took too long."}
+    return shown or "No message was found."
 
 
 def _shown(message: ChannelMessage) -> dict[str, Any]:
