@@ -94,7 +94,7 @@ async def _request(
     return RunRequest(
         run=uuid.uuid4().hex,
         assistant=assistant,
-        backend_thread=await backend.create_thread(_PLACE, ()),
+        backend_thread=await backend.create_thread(_PLACE, (), assistant),
         messages=(Message(f"{time.time():.6f}", "user", question),),
         context="You answer in a terminal. Write Markdown.",
         asker="terminal",

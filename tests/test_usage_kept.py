@@ -101,6 +101,23 @@ async def test_each_leg_is_counted_for_its_own_model(tools: House, tmp_path: Pat
 
 
 @pytest.mark.parametrize("backend", ["assistants", "responses", "local"])
+async def test_a_run_that_failed_and_was_replaced_is_counted_too(tools: House, tmp_path: Path) -> None:
+    write_assistant(tools, tmp_path, "fallback_models: [gpt-6-luna]\n")
+
+    def answer(question: Question) -> str:
+        if question.model == "gpt-6.1-terra":
+            raise RuntimeError("Our servers are currently overloaded.")
+        return "It is done."
+
+    tools.brain(answer)
+    async with tools.bobbin():
+        await until(tools, await tools.ask("do it"), "It is done.")
+    usages = await kept(tools)
+    assert {each.model for each in usages} == {"gpt-6.1-terra", "gpt-6-luna"}
+    assert summed(usages) == counted(tools)
+
+
+@pytest.mark.parametrize("backend", ["assistants", "responses", "local"])
 async def test_a_chosen_tool_whose_server_is_down_is_not_asked_for(tools: House, tmp_path: Path) -> None:
     servers = tmp_path / "mcp.json"
     servers.write_text(json.dumps({"mcpServers": {"gone": {"command": "there-is-no-such-command"}}}))

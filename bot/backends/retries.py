@@ -25,7 +25,7 @@ _QUOTA = "insufficient_quota"
 _SOONEST = 0.1
 
 
-#: Seconds for a model for which another stands in.
+#: Seconds for what can be done without: a model for which another stands in, a file beside an answer.
 _HASTE = 5.0
 
 
@@ -39,7 +39,7 @@ class Patience:
 
     @property
     def in_haste(self) -> "Patience":
-        """For a model for which another stands in."""
+        """For what can be done without."""
         return replace(self, total=min(self.total, _HASTE))
 
 

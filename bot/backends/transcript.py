@@ -10,11 +10,12 @@ class Transcript:
 
     def __init__(self) -> None:
         self._whole: list[str] = []
-        self._growing = ""
+        #: The pieces of the open message: joined when somebody asks, not with each.
+        self._growing: list[str] = []
 
     @property
     def text(self) -> str:
-        return joined([*self._whole, self._growing])
+        return joined([*self._whole, "".join(self._growing)])
 
     @property
     def open(self) -> bool:
@@ -24,13 +25,14 @@ class Transcript:
     def grow(self, text: str) -> str:
         """Add to the open message. Returns what to add to the text: a blank line goes before a new message."""
         new = bool(self._whole) and not self._growing and bool(text)
-        self._growing += text
+        if text:
+            self._growing.append(text)
         return _BETWEEN + text if new else text
 
     def close(self, message: str) -> str:
         """The open message is whole, and says this. Returns all of the text."""
         self._whole = [each for each in (*self._whole, message) if each]
-        self._growing = ""
+        self._growing = []
         return self.text
 
     def settle(self, messages: Sequence[str], *, final: bool) -> str | None:
@@ -39,7 +41,7 @@ class Transcript:
         text = joined(messages)
         if not text or (not final and len(text) < len(self.text)):
             return None
-        self._whole, self._growing = [text], ""
+        self._whole, self._growing = [text], []
         return text
 
 

@@ -125,13 +125,22 @@ class VectorStores:
 
     async def _fill(self, store_id: str, files: Sequence[_SearchedFile]) -> None:
         """Add what the store lacks (an earlier attempt may have been cut short), and wait until all can be searched."""
-        there = {_digest_of(each) for each in await self._files(store_id)}
-        for file in files:
-            if file.digest not in there:
-                await self._add(store_id, file)
-        failed = {_digest_of(each) for each in await self._read(store_id) if each.status != "completed"}
-        names = ", ".join(file.path.name for file in files if file.digest in failed)
-        if names:
+        inside = await self._files(store_id)
+        known = {each.id: digest for each in inside if (digest := _digest_of(each))}
+        if len(known) == len(inside) or len(inside) < len(files):
+            for each in inside:
+                if each.id not in known:
+                    await self._take_out(store_id, each.id)
+            missing = [file for file in files if file.digest not in known.values()]
+        else:
+            # A server that keeps no attributes: the store is for these files only, so as many as they are, they are.
+            missing = []
+        for file in missing:
+            known[await self._add(store_id, file)] = file.digest
+        failed = [each.id for each in await self._read(store_id) if each.status not in ("completed", None)]
+        if failed:
+            digests = {known.get(each) for each in failed}
+            names = ", ".join(file.path.name for file in files if file.digest in digests) or "a file"
             # A failed one stays failed; without its store, the next attempt begins anew.
             await self._drop(store_id)
             raise BackendRefused(
@@ -152,7 +161,8 @@ class VectorStores:
                     "minutes."
                 )
 
-    async def _add(self, store_id: str, file: _SearchedFile) -> None:
+    async def _add(self, store_id: str, file: _SearchedFile) -> str:
+        """Returns the server's id of the file."""
         file_id = await uploaded(
             self._client,
             self._patience,
@@ -165,6 +175,7 @@ class VectorStores:
             self._client.vector_stores.files.create, store_id, file_id=file_id, attributes={_FILE: file.digest}
         )
         await patiently(add, self._patience, done=partial(self._added, store_id, file_id))
+        return file_id
 
     async def _added(self, store_id: str, file_id: str) -> VectorStoreFile | None:
         return next((each for each in await self._files(store_id) if each.id == file_id), None)
@@ -174,6 +185,10 @@ class VectorStores:
 
     async def _list_files(self, store_id: str) -> list[VectorStoreFile]:
         return [each async for each in self._client.vector_stores.files.list(store_id, limit=PAGE)]
+
+    async def _take_out(self, store_id: str, file_id: str) -> None:
+        await self._deleted(partial(self._client.vector_stores.files.delete, file_id, vector_store_id=store_id))
+        await self._deleted(partial(self._client.files.delete, file_id))
 
     async def _drop(self, store_id: str) -> None:
         inside = await self._files(store_id)
@@ -199,8 +214,15 @@ class VectorStores:
         return digest
 
 
+def lacks_store(error: openai.APIError) -> bool:
+    """Whether a store was gone: somebody else may have deleted it, or another Bobbin whose files of the same assistant
+    are others."""
+    refused = isinstance(error, openai.NotFoundError | openai.BadRequestError)
+    return refused and "vector store" in str(error.message).lower().replace("_", " ")
+
+
 def _digest_of(file: VectorStoreFile) -> str:
-    return str((file.attributes or {}).get(_FILE))
+    return str((file.attributes or {}).get(_FILE) or "")
 
 
 def _hash(parts: Sequence[str]) -> str:

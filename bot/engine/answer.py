@@ -33,6 +33,7 @@ from bot.engine.ports import (
     Said,
     Source,
     Sources,
+    Spent,
     Storage,
     Task,
     TextDelta,
@@ -235,6 +236,8 @@ class Answer:
                 self.sources = sources
             case FileMade():
                 reply.attach(event)
+            case Spent(usage, model):
+                self._count(usage, model)
             case RunEnded():
                 self.ended = event
 
@@ -342,7 +345,7 @@ class Answer:
             said = await self._with.workspace.history(key, after=after, before=self._posts[0].ts)
             history = await self._with_files(said)
         await self._tell_gathered()
-        backend_thread = await self._with.backend.create_thread(key, history)
+        backend_thread = await self._with.backend.create_thread(key, history, self._assistant)
         await self._with.storage.map_thread(key, self._with.backend.name, backend_thread)
         return backend_thread
 

@@ -12,7 +12,10 @@ from bot.engine.ports import Ability, Assistant, HostedMcp, Scope, Thread
 from bot.errors import AssistantFileError, CommandError
 
 #: What to do about an ability that an assistant has by default.
-_INSTEAD = {Ability.HOSTED_MCP_APPROVAL: "write `approval: false` if nobody needs to be asked"}
+_INSTEAD = {
+    Ability.HOSTED_MCP_APPROVAL: "write `approval: false` if nobody needs to be asked",
+    Ability.JSON_OBJECT: "write a `name` and a JSON `schema` instead",
+}
 
 
 class Assistants:
@@ -215,6 +218,7 @@ def wanted_by(assistant: Assistant) -> Iterator[Ability]:
         Ability.REASONING_EFFORT: assistant.reasoning_effort,
         Ability.REASONING_SUMMARY: assistant.reasoning_summary,
         Ability.RESPONSE_FORMAT: assistant.response_format,
+        Ability.JSON_OBJECT: assistant.response_format == "json_object",
         Ability.TOOL_CHOICE: assistant.tool_choice,
         Ability.MAX_OUTPUT_TOKENS: assistant.max_output_tokens,
         Ability.TRUNCATION: assistant.truncation,

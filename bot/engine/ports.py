@@ -67,6 +67,7 @@ __all__ = [
     "Scope",
     "Source",
     "Sources",
+    "Spent",
     "Storage",
     "SuggestedPrompt",
     "Task",
@@ -129,6 +130,7 @@ class Ability(StrEnum):
     REASONING_EFFORT = "reasoning_effort"
     REASONING_SUMMARY = "reasoning_summary"
     RESPONSE_FORMAT = "response_format"
+    JSON_OBJECT = "response_format.json_object"
     TOOL_CHOICE = "tool_choice"
     MAX_OUTPUT_TOKENS = "max_output_tokens"
     TRUNCATION = "truncation"
@@ -341,6 +343,14 @@ class FileMade:
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """What a model used that did not answer, so that another takes its place. `usage` counts as in RunEnded."""
+
+    usage: Mapping[str, int]
+    model: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class CallsWanted:
     """The last event where the run waits for tools: `run` is called again with their `outputs`. Usage so far is the
     server's count, where it says so now and not again at the end; `model` is the one that wants them."""
@@ -362,7 +372,7 @@ class RunEnded:
     model: str | None = None
 
 
-RunEvent = RunStarted | TextDelta | TextDone | Task | Sources | FilesUnused | FileMade | CallsWanted | RunEnded
+RunEvent = RunStarted | TextDelta | TextDone | Task | Sources | FilesUnused | FileMade | Spent | CallsWanted | RunEnded
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,8 +401,9 @@ class Backend(Protocol):
     async def transcribe(self, audio: Attachment) -> str:
         """What is said in a recording. Raises BackendError, BackendUnsupported where there is no such service."""
 
-    async def create_thread(self, key: ThreadKey, history: Sequence[Message]) -> str:
-        """Make a backend thread that begins with `history`. Returns its id."""
+    async def create_thread(self, key: ThreadKey, history: Sequence[Message], assistant: Assistant) -> str:
+        """Make a backend thread that begins with `history`, whose files are for `assistant`, the one that is asked.
+        Returns its id."""
 
     def run(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
         """Forward the messages, start the run and follow it to its end.

@@ -96,7 +96,7 @@ class Bench(Generic[B]):
     storage: SqliteStorage | None = None
 
     async def thread(self, *history: Message) -> str:
-        return await self.backend.create_thread(KEY, history)
+        return await self.backend.create_thread(KEY, history, self.assistant)
 
     async def run(self, wanted: RunRequest) -> list[RunEvent]:
         """All events of a run."""

@@ -305,6 +305,19 @@ class BackendContract(ABC):
             assert self.runs_made(bench) == 1
         assert (text_of(events), ended(events).status) == ("pong and more", RunStatus.COMPLETED)
 
+    async def test_a_pdf_posted_before_the_mention_reaches_the_model(self, tmp_path: Path) -> None:
+        path = tmp_path / "report.pdf"
+        path.write_bytes(b"%PDF-1.4")
+        report = Attachment(path.name, "application/pdf", 8, path)
+        heard: list[Question] = []
+        async with self.connected(brain=ScriptedBrain(_listening(heard)), assistant=self.tutor) as bench:
+            if bench.backend.file_problem(self.tutor, report.name, report.media_type, report.size):
+                return  # named, before it comes here
+            thread = await bench.thread(replace(message(1, "the report"), files=(report,)), message(2, "so?"))
+            await bench.run(self.asking(thread, message(3, "what does it say?")))
+        [seen] = heard[0].files
+        assert seen.name.endswith("report.pdf")
+
     async def test_a_second_attempt_of_what_never_began_begins(self) -> None:
         async with self.connected() as bench:
             thread = await bench.thread()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bot.backends.agents.backend import AgentsBackend
+from bot.engine.assistants import problems_of
 from bot.engine.ports import (
     Attachment,
     CallsWanted,
@@ -419,6 +420,25 @@ async def test_a_cancel_ends_what_waits_and_the_next_run_is_a_turn_of_its_own() 
         await bench.backend.cancel(replace(first, backend_run="sess_gone//"))
 
 
+async def test_what_calls_came_to_is_known_though_the_run_was_stopped_then() -> None:
+    heard: list[Question] = []
+
+    def answer(question: Question) -> Any:
+        heard.append(question)
+        return forecaster(question)
+
+    async with agents(brain=ScriptedBrain(answer)) as bench:
+        first = ask(await bench.thread(), message(1, "weather?"), functions=(WEATHER,))
+        events = await bench.run(first)
+        wanted = events[-1]
+        assert isinstance(wanted, CallsWanted)
+        outputs = (ToolOutput(wanted.calls[0].id, "sunny"),)
+        await bench.backend.cancel(replace(first, backend_run=started(events), outputs=outputs))
+        assert [turn["status"] for turn in turns(bench)] == ["cancelled"]
+        await bench.run(ask(first.backend_thread, message(2, "so?"), run="run-2"))
+    assert ("tool", "sunny") in heard[-1].messages
+
+
 async def test_a_turn_that_an_earlier_run_left_is_ended_and_not_steered() -> None:
     async with agents(brain=ScriptedBrain(forecaster)) as bench:
         thread = await bench.thread()
@@ -487,9 +507,18 @@ async def test_checks() -> None:
         assert "Agents API" in str(only.problem)
 
 
+def test_json_without_a_schema_is_refused_at_the_start() -> None:
+    wanted = replace(PLAIN, response_format="json_object", source="tutor.md")
+    [line] = problems_of(wanted, "agents", AgentsBackend.abilities, frozenset(), frozenset())
+    assert line == (
+        "tutor.md: response_format.json_object cannot be used with BOBBIN_BACKEND=agents; write a `name` and a JSON "
+        "`schema` instead, or choose another backend (docs/backends.md)."
+    )
+
+
 async def test_the_form_of_the_answer_is_the_sessions() -> None:
     schema = {"name": "verdict", "schema": {"type": "object"}}
     async with agents() as bench:
         await bench.ask("fair?", assistant=replace(PLAIN, response_format=schema))
         [made] = bench.calls("POST", "/agents/sessions")
-    assert made.body["agent"]["text"] == {"format": {"type": "json_schema", **schema}}
+    assert made.body["agent"]["text"] == {"format": {"type": "json_schema", "schema": schema["schema"]}}

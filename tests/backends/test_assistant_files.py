@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from bot.backends.assistants.backend import AssistantsBackend
-from bot.engine.ports import Attachment, Message
+from bot.engine.ports import Attachment, FilesUnused, Message
 from bot.errors import BackendError, BackendRefused, BackendUnsupported, RunBroken
 from bot.playground.openai import Question, ScriptedBrain
-from tests.backends.bench import TUTOR, Bench, connected, message, request, text_of
+from tests.backends.bench import NO_PATIENCE, TUTOR, Bench, connected, message, request, text_of
 
 MESSAGES = "/threads/{t}/messages"
 PNG = b"\x89PNG\r\n\x1a\n" + b"pixels"
@@ -122,11 +122,12 @@ async def test_a_file_without_words_arrives(folder: Path) -> None:
     assert [block["type"] for block in one.content] == ["text", "image_file"]
 
 
-async def test_what_cannot_be_used_is_left_out(folder: Path) -> None:
+async def test_what_cannot_be_used_is_left_out_and_named(folder: Path) -> None:
     async with assistants() as bench:
         [one] = await sent(bench, post(1, "read", attachment(folder, "all.zip", "application/zip")), assistant=PLAIN)
         assert not bench.server.files
-    assert (one.text, one.attachments) == ("read", [])
+    named = "[A file that you cannot read: all.zip: archives need the code interpreter]"
+    assert (one.text, one.attachments) == (f"read\n\n{named}", [])
 
 
 @pytest.mark.parametrize("fault", [{"status": 500}, {"cut": True}])
@@ -175,13 +176,94 @@ async def test_files_of_a_history_arrive_in_order(folder: Path) -> None:
         assert len(bench.server.messages(thread)[1].content) == 2
 
 
-async def test_an_image_that_is_none_is_said_to_be_unusable(folder: Path) -> None:
+# Files that the server does not take
+
+
+def unused(events: list[Any]) -> tuple[str, ...]:
+    [told] = [event.problems for event in events if isinstance(event, FilesUnused)]
+    return tuple(told)
+
+
+@pytest.mark.parametrize(
+    ("status", "why"),
+    [
+        (400, "the model server does not take it"),
+        (413, "the model server does not take it"),
+        (415, "the model server does not take it"),
+        (422, "the model server does not take it"),
+        (404, "the model server takes no files"),
+        (500, "the model server does not take files at the moment"),
+    ],
+)
+async def test_a_file_that_the_server_refuses_does_not_cost_the_answer(folder: Path, status: int, why: str) -> None:
+    files = [attachment(folder, "a.pdf", "application/pdf"), attachment(folder, "b.txt", "text/plain")]
+    async with assistants(patience=NO_PATIENCE) as bench:
+        bench.server.faults.add(method="POST", path="/files", status=status)
+        thread = await bench.thread()
+        events = await bench.run(request(thread, post(1, "read", *files), assistant=BOTH))
+        [one, _] = bench.server.messages(thread)
+        # One that nobody may send is no reason to ask about the next; a server without files has none for the next.
+        taken = ["b.txt"] if "it" in why.split() else []
+        assert [each.filename for each in bench.server.files.values()] == taken
+    assert text_of(events) == "I see."
+    assert unused(events)[0] == f"a.pdf: {why}"
+    assert len(one.attachments) == len(taken)
+    assert one.text.startswith(f"read\n\n[A file that you cannot read: a.pdf: {why}]")
+
+
+@pytest.mark.parametrize("status", [401, 429])
+async def test_an_upload_that_is_refused_for_other_reasons_ends_the_run(folder: Path, status: int) -> None:
+    async with assistants(patience=NO_PATIENCE) as bench:
+        bench.server.faults.add(method="POST", path="/files", status=status)
+        asked = post(1, "read", attachment(folder, "a.pdf", "application/pdf"))
+        await bench.broken(request(await bench.thread(), asked), BackendError)
+
+
+async def test_an_image_that_is_none_is_named_and_the_others_are_seen(folder: Path) -> None:
+    bad, good = attachment(folder, "a.png", "image/png", b"no image"), attachment(folder, "b.png", "image/png", PNG)
+    heard: list[Question] = []
+    async with assistants(heard) as bench:
+        events = await bench.run(request(await bench.thread(), post(1, "look", bad, good)))
+    assert text_of(events) == "I see."
+    assert unused(events) == ("a.png: the model server does not take it",)
+    assert [seen.name for seen in heard[0].files] == ["b.png"]
+    assert "a.png: the model server does not take it" in heard[0].messages[0][1]
+
+
+async def test_a_message_that_is_refused_for_its_files_goes_without_them(folder: Path) -> None:
     async with assistants() as bench:
-        asked = request(await bench.thread(), post(1, "look", attachment(folder, "a.png", "image/png", b"no image")))
-        with pytest.raises(BackendRefused) as caught:
-            await bench.run(asked)
-        assert not bench.server.runs
-    assert "images" in caught.value.sentence
+        bench.server.faults.add(method="POST", path=MESSAGES, status=400, code="unsupported_file")
+        thread = await bench.thread()
+        events = await bench.run(request(thread, post(1, "read", attachment(folder, "a.pdf", "application/pdf"))))
+    assert text_of(events) == "I see."
+    assert unused(events) == ("a.pdf: the model server does not take it",)
+
+
+async def test_a_message_that_is_refused_with_and_without_its_files_is_refused(folder: Path) -> None:
+    async with assistants() as bench:
+        bench.server.faults.add(method="POST", path=MESSAGES, status=400, times=2)
+        asked = post(1, "read", attachment(folder, "a.pdf", "application/pdf"))
+        await bench.broken(request(await bench.thread(), asked), BackendRefused)
+
+
+@pytest.mark.parametrize("status", [400, 401, 429, 500])
+async def test_a_file_from_before_that_the_server_refuses_is_named_to_the_model(folder: Path, status: int) -> None:
+    async with assistants(patience=NO_PATIENCE, assistant=BOTH) as bench:
+        bench.server.faults.add(method="POST", path="/files", status=status)
+        thread = await bench.thread(post(1, "read", attachment(folder, "a.pdf", "application/pdf")))
+        [one] = bench.server.messages(thread)
+    assert one.text.startswith("read\n\n[A file that you cannot read: a.pdf: ")
+
+
+async def test_a_file_of_an_earlier_answer_is_named_to_the_model(folder: Path) -> None:
+    chart = attachment(folder, "chart.png", "image/png", PNG)
+    async with assistants() as bench:
+        thread = await bench.thread(Message("1700000000.000001", "assistant", "Look.", (chart,)))
+        [one] = bench.server.messages(thread)
+    assert (one.role, one.text) == (
+        "assistant",
+        "Look.\n\n[A file that you cannot read: chart.png: it belongs to an earlier answer]",
+    )
 
 
 @pytest.mark.parametrize(("name", "media_type"), [("a.png", "image/png"), ("a.txt", "text/plain")])

@@ -227,13 +227,16 @@ async def test_names_are_asked_once(library: Any) -> None:
 
 
 @pytest.mark.parametrize("streaming", [True, False])
-async def test_files_are_fetched_once_and_their_dead_links_are_taken_out(tmp_path: Path, streaming: bool) -> None:
+async def test_files_are_fetched_once_and_their_links_are_left_to_whoever_shows_them(
+    tmp_path: Path, streaming: bool
+) -> None:
     pieces = (CodeInterpreterCall(CODE, "", (PLOT, TABLE)), "See ", FileLink("table.csv"), " and ",
               FileLink("table.csv"), ".")  # fmt: skip
     async with assistants(*pieces, streaming=streaming) as bench:
         events = await bench.ask("plot", folder=tmp_path / "run-1")
         assert len(bench.calls("GET", r"/files/[\w-]+/content")) == 2
-    assert text_of(events) == "See [table.csv] and [table.csv]."
+    link = "[table.csv](sandbox:/mnt/data/table.csv)"
+    assert text_of(events) == f"See {link} and {link}."
     assert {each.name: each.path.read_bytes() for each in made(events)} == {"plot.png": PNG, "table.csv": TABLE.content}
     assert {each.media_type for each in made(events)} == {"image/png", "text/csv"}
     assert {each.path.parent for each in made(events)} == {tmp_path / "run-1"}
@@ -270,7 +273,7 @@ async def test_a_file_that_is_pointed_to_again_after_the_functions_is_not_fetche
         rest = await bench.run(replace(first, outputs=outputs, backend_run=started(events)))
     assert [each.name for each in made(events)] == ["table.csv"]
     assert not made(rest)
-    assert text_of(rest) == "Again: [table.csv]"
+    assert text_of(rest) == "Again: [table.csv](sandbox:/mnt/data/table.csv)"
 
 
 async def test_two_files_of_one_name_both_arrive(tmp_path: Path) -> None:

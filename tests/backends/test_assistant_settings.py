@@ -7,15 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
+from aiohttp import web
 
 from bot.backends.assistants.backend import AssistantsBackend
 from bot.backends.retries import Patience
+from bot.backends.vector_stores import VectorStores
 from bot.engine.ports import (
     Ability,
     Assistant,
+    Attachment,
     CallsWanted,
     FileMade,
+    Message,
     RunEvent,
     RunStatus,
     TextDelta,
@@ -23,7 +28,7 @@ from bot.engine.ports import (
     ToolOutput,
     ToolSpec,
 )
-from bot.errors import BackendBusy, BackendRefused, BackendUnsupported
+from bot.errors import BackendBusy, BackendRefused, BackendUnsupported, ThreadGone
 from bot.playground.openai import (
     CodeInterpreterCall,
     FunctionCall,
@@ -45,6 +50,7 @@ from tests.backends.bench import (
     request,
     text_of,
 )
+from tests.backends.handmade import EMPTY_LIST, answering, serving
 
 RUNS = "/threads/{t}/runs"
 SPEC = ToolSpec("get_time", "", {"type": "object", "properties": {}})
@@ -187,6 +193,99 @@ async def test_old_stores_that_cannot_be_deleted_do_not_keep_anybody_from_an_ans
         assert len(bench.server.vector_stores) == 2
         await again(bench).ask("?", assistant=library, run="run-3")
         assert len(bench.server.vector_stores) == 1
+
+
+async def test_files_to_search_that_somebody_deleted_are_sent_again(library: Assistant) -> None:
+    async with assistants() as bench:
+        await bench.ask("?", assistant=library)
+        [store] = bench.server.vector_stores
+        await bench.client.vector_stores.delete(store)
+        assert text_of(await bench.ask("?", assistant=library, run="run-2")) == "pong and more"
+        assert stores(bench.server) == [["rules.md", "prices.md"]]
+        [new] = bench.server.vector_stores
+        [made] = bench.server.assistants.values()
+    assert made.tool_resources == {"file_search": {"vector_store_ids": [new]}}
+
+
+async def test_files_of_a_thread_that_expired_there_begin_a_new_one(library: Assistant, tmp_path: Path) -> None:
+    path = tmp_path / "report.pdf"
+    path.write_bytes(b"%PDF-1.4")
+    posted = Message("1700000000.000001", "user", "read", (Attachment(path.name, "application/pdf", 8, path),))
+    now = 0.0
+    async with assistants(clock=lambda: now) as bench:
+        thread = await bench.thread()
+        await bench.run(request(thread, posted, assistant=library))
+        now = 8 * 86_400.0
+        await bench.broken(request(thread, message(2, "and now?"), assistant=library, run="run-2"), ThreadGone)
+
+
+@pytest.fixture
+async def forgetful() -> AsyncIterator[tuple[openai.AsyncOpenAI, dict[str, Any]]]:
+    """A server that keeps no attributes of a store's files, and what it has: the files, and their status."""
+    has: dict[str, Any] = {"stores": [], "files": [], "sent": 0, "status": "completed"}
+
+    async def make(call: web.Request) -> web.Response:
+        store = {"id": f"vs_{len(has['stores'])}", "status": "completed", "metadata": (await call.json())["metadata"]}
+        has["stores"].append(store)
+        return web.json_response(store)
+
+    async def upload(call: web.Request) -> web.Response:
+        await call.read()
+        has["sent"] += 1
+        return web.json_response({"id": f"file-{has['sent']}", "object": "file"})
+
+    async def add(call: web.Request) -> web.Response:
+        has["files"].append((await call.json())["file_id"])
+        return web.json_response({"id": has["files"][-1], "status": "in_progress"})
+
+    async def inside(_: web.Request) -> web.Response:
+        listed = [{"id": file, "status": has["status"]} for file in has["files"]]
+        return web.json_response({**EMPTY_LIST, "data": listed})
+
+    async def take_out(call: web.Request) -> web.Response:
+        has["files"].remove(call.match_info["f"])
+        return web.json_response({})
+
+    async def drop(_: web.Request) -> web.Response:
+        has["files"], has["stores"] = [], []
+        return web.json_response({})
+
+    routes = {
+        "GET /vector_stores": lambda call: answering({**EMPTY_LIST, "data": has["stores"]})(call),
+        "POST /vector_stores": make,
+        "POST /files": upload,
+        "POST /vector_stores/{v}/files": add,
+        "GET /vector_stores/{v}/files": inside,
+        "DELETE /vector_stores/{v}/files/{f}": take_out,
+        "DELETE /vector_stores/{v}": drop,
+    }
+    async with serving(routes) as client:
+        yield client, has
+
+
+async def test_a_server_that_keeps_no_attributes_is_not_sent_its_files_at_each_start(
+    forgetful: Any, library: Assistant
+) -> None:
+    client, has = forgetful
+    for _ in range(3):
+        await VectorStores(client, PATIENCE, PATIENCE).ensure(library)
+    assert (has["sent"], has["files"]) == (2, ["file-1", "file-2"])
+
+
+async def test_a_half_filled_store_without_attributes_is_filled_anew(forgetful: Any, library: Assistant) -> None:
+    client, has = forgetful
+    await VectorStores(client, PATIENCE, PATIENCE).ensure(library)
+    del has["files"][0]
+    await VectorStores(client, PATIENCE, PATIENCE).ensure(library)
+    assert has["files"] == ["file-3", "file-4"]
+
+
+async def test_a_file_that_a_server_without_attributes_cannot_read_is_named(forgetful: Any, library: Assistant) -> None:
+    client, has = forgetful
+    has["status"] = "failed"
+    with pytest.raises(BackendRefused, match=r"rules\.md, prices\.md"):
+        await VectorStores(client, PATIENCE, PATIENCE).ensure(library)
+    assert not has["stores"]
 
 
 async def test_a_file_to_search_that_is_gone_is_named(library: Assistant) -> None:

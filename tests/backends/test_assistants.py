@@ -276,7 +276,7 @@ async def test_a_holder_that_the_server_does_not_take_for_a_run_is_waited_for() 
 
 
 async def test_the_run_that_holds_the_lock_is_named() -> None:
-    async with assistants(lock_patience=Patience(total=0.05, first=0.001, longest=0.002)) as bench:
+    async with assistants(lock_patience=Patience(total=0.5, first=0.001, longest=0.01)) as bench:
         thread = await bench.thread()
         holder = bench.server.lock(thread)
         with pytest.raises(ThreadLocked) as caught:

@@ -183,7 +183,7 @@ async def test_a_missing_model_is_known_in_every_servers_words(error: dict[str, 
     storage = await SqliteStorage.open("sqlite:///:memory:")
     async with serving({"POST /responses": make}) as client:
         backend = LocalBackend(client, storage, context_tokens=32_000, patience=PATIENCE)
-        thread = await backend.create_thread(KEY, ())
+        thread = await backend.create_thread(KEY, (), TUTOR)
         plain = replace(TUTOR, tools=())
         with pytest.raises(BackendRefused, match=f"does not know the model {TUTOR.model}"):
             _ = [each async for each in backend.run(request(thread, message(1, "hi"), assistant=plain))]
@@ -206,7 +206,7 @@ async def test_a_model_that_says_it_is_busy_within_its_response_is_passed_over()
     async with serving({"POST /responses": make}) as client:
         backend = LocalBackend(client, storage, context_tokens=32_000, patience=PATIENCE)
         asked = replace(TUTOR, tools=(), fallback_models=("gpt-6-luna",))
-        thread = await backend.create_thread(KEY, ())
+        thread = await backend.create_thread(KEY, (), TUTOR)
         events = [each async for each in backend.run(request(thread, message(1, "hi"), assistant=asked))]
     await storage.close()
     assert ended(events).model == "gpt-6-luna"

@@ -25,7 +25,7 @@ from bot.engine.ports import (
 from bot.errors import BackendError, BackendRefused, PostTooLong, RunBroken
 from bot.playground.openai import FunctionCall, Lean, ScriptedBrain
 from storage.sqlite import SqliteStorage
-from tests.backends.bench import PATIENCE, Bench, ended, message, text_of
+from tests.backends.bench import KEY, PATIENCE, TUTOR, Bench, ended, message, text_of
 from tests.backends.handmade import event, serving
 from tests.backends.test_local import PLAIN, WEATHER, ask, forecaster, kept, local, sent
 
@@ -421,7 +421,7 @@ async def test_a_run_reads_its_thread_once() -> None:
         assert bench.storage
         counting = Counting(bench.storage)
         backend = LocalBackend(bench.client, counting, context_tokens=32_000, patience=PATIENCE)
-        thread = await backend.create_thread(None, [message(1, "hello")])  # type: ignore[arg-type]
+        thread = await backend.create_thread(KEY, [message(1, "hello")], TUTOR)
         first = ask(thread, message(2, "weather?"), functions=(WEATHER,))
         events = [each async for each in backend.run(first)]
         assert counting.read == 1

@@ -12,14 +12,14 @@ from typing import Any
 import openai
 import structlog
 
-from bot.backends.agents.events import ENDED, TurnProgress, calls_of, ended_event, failure_of, id_of
-from bot.backends.agents.parameters import decision_event, digest, identity_of, output_event, said_event
-from bot.backends.agents.sessions import Histories, Sessions, Stream, says
+from bot.backends.agents.actions import answers, wanted
+from bot.backends.agents.events import ENDED, TurnProgress, calls_of, ended_event, failure_of
+from bot.backends.agents.files import REFUSED, Placed, SandboxFiles, file_problem, without_files
+from bot.backends.agents.parameters import digest, identity_of, said_event
+from bot.backends.agents.sessions import Histories, Kept, Sessions, Stream, says
 from bot.backends.checks import check_models, unreachable
-from bot.backends.downloads import saved
 from bot.backends.failures import check_lengths, lacks_model, once_answering, translated
-from bot.backends.limits import AGENTS_MESSAGE, AUDIO_BYTES, PAGE
-from bot.backends.local.messages import file_problem
+from bot.backends.limits import AGENTS_MESSAGE, AUDIO_BYTES
 from bot.backends.moderation import Moderation
 from bot.backends.retries import LOCK_PATIENCE, Patience
 from bot.backends.streaming import BREAKS, stream_timeout
@@ -30,7 +30,7 @@ from bot.engine.ports import (
     Attachment,
     CallsWanted,
     Check,
-    FileMade,
+    FilesUnused,
     Message,
     RunEnded,
     RunEvent,
@@ -40,7 +40,7 @@ from bot.engine.ports import (
     TextDone,
     ThreadKey,
 )
-from bot.errors import BackendError, BackendUnsupported, ContextOverflow, FileUnusable, RunBroken, ThreadGone
+from bot.errors import BackendError, BackendUnsupported, ContextOverflow, RunBroken, ThreadGone
 
 _log = structlog.get_logger()
 
@@ -109,6 +109,7 @@ class AgentsBackend:
         self._patience = patience or Patience()
         self._poll = poll
         self._moderation = Moderation(client, self._patience)
+        self._files = SandboxFiles(client, self._patience)
         self._sessions = Sessions(client, histories, self._patience, lock_patience, stream_timeout(silence))
 
     async def close(self) -> None:
@@ -126,7 +127,7 @@ class AgentsBackend:
         return [Check(name, None), *await check_models(self._client, models)]
 
     def file_problem(self, assistant: Assistant, name: str, media_type: str, size: int, before: int = 0) -> str | None:  # noqa: ARG002
-        return file_problem(media_type, size)
+        return file_problem(assistant, media_type, size)
 
     async def transcribe(self, audio: Attachment) -> str:
         try:
@@ -134,8 +135,9 @@ class AgentsBackend:
         except openai.APIError as error:
             raise translated(error) from error
 
-    async def create_thread(self, key: ThreadKey, history: Sequence[Message]) -> str:  # noqa: ARG002 - nobody else's
-        return await self._sessions.create_thread(history)
+    async def create_thread(self, key: ThreadKey, history: Sequence[Message], assistant: Assistant) -> str:  # noqa: ARG002
+        prepared = await self._files.prepared(assistant, history, lenient=True)
+        return await self._sessions.create_thread(prepared.messages, prepared.files)
 
     async def run(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
         check_lengths(request.messages, self.message_limit)
@@ -162,7 +164,7 @@ class AgentsBackend:
             session = mark.session or await self._sessions.find(request.run)
             if not session:
                 return None
-            await self._sessions.cancel(session)
+            await self._sessions.cancel(session, await self._left_to_say(request, session, mark))
             turn = await self._sessions.own_turn(session, mark.turn, mark.after)
         except openai.NotFoundError:
             return None  # with its session, the turn is gone
@@ -170,6 +172,17 @@ class AgentsBackend:
             raise translated(error) from error
         ended = turn is not None and turn.status in ENDED
         return ended_event(turn, turn.usage, request.assistant.model) if turn is not None and ended else None
+
+    async def _left_to_say(self, request: RunRequest, session: str, mark: _Mark) -> list[dict[str, Any]]:
+        """What the calls of a turn that waits came to: whoever goes on in the session knows then."""
+        if not request.outputs:
+            return []
+        turn = await self._sessions.own_turn(session, mark.turn, mark.after)
+        if turn is None or turn.status != "waiting":
+            return []
+        progress = TurnProgress(turn.id)
+        progress.look(await self._sessions.retrieve(session))
+        return answers(request, progress.required)
 
     async def _events(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
         mark = await self._earlier(request)
@@ -196,21 +209,40 @@ class AgentsBackend:
 
     async def _begin(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
         """Tell the thread's session what was said, or a new one."""
-        messages = [message for message in request.messages if says(message)]
+        prepared = await self._files.prepared(request.assistant, [each for each in request.messages if says(each)])
+        if prepared.unused:
+            yield FilesUnused(prepared.unused)
+        await self._sessions.keep_files(request.backend_thread, prepared.files)
         kept = await self._sessions.kept(request.backend_thread)
-        fits = kept is not None and kept.identity == identity_of(request.assistant)
-        if kept is None or not fits or not await self._sessions.ready(request, kept):
-            events = self._begin_session(request, messages)
-        else:
+        if kept is not None and await self._goes_on(request, kept, prepared.files):
             news = None if kept.context == digest(request.context) else request.context
-            events = self._begin_turn(request, kept.session, await said_event(messages, news))
+            events = self._begin_turn(request, kept.session, await said_event(prepared.messages, news))
+        else:
+            events = self._begin_session(request, prepared.messages)
         async with aclosing(events):
             async for event in events:
                 yield event
 
+    async def _goes_on(self, request: RunRequest, kept: Kept, files: Sequence[Placed]) -> bool:
+        """Whether a session takes what is said next, and has these files then."""
+        if kept.identity != identity_of(request.assistant) or not await self._sessions.ready(request, kept):
+            return False
+        if not files:
+            return True
+        environment: Any = (await self._sessions.retrieve(kept.session)).environment
+        return await self._files.place(environment.id, files)
+
     async def _begin_session(self, request: RunRequest, messages: Sequence[Message]) -> AsyncGenerator[RunEvent, None]:
         yield _Mark().started
-        made = await self._sessions.create(request, messages)
+        try:
+            made = await self._sessions.create(request, messages)
+        except openai.APIStatusError as error:
+            files = await self._sessions.files(request)
+            if not files or error.status_code not in REFUSED or lacks_model(error):
+                raise
+            prepared = without_files(messages, files)
+            made = await self._sessions.create(request, prepared.messages, with_files=False)
+            yield FilesUnused(prepared.unused)
         stream = None if isinstance(made, str) else made
         try:
             session = made if isinstance(made, str) else await self._session_of(request, made)
@@ -267,14 +299,14 @@ class AgentsBackend:
                     for event in await self._caught_up(request, mark, progress):
                         yield event
                     looks = 0 if progress.turn else looks + 1
-                if not self._over(request, progress):
+                if progress.error is None and not self._over(request, progress):
                     async with aclosing(self._read(request, mark, stream, progress)) as events:
                         async for event in events:
                             yield event
                 await stream.close()
                 stream = None
                 if not self._over(request, progress):
-                    await self._pause(progress, looks)
+                    await self._pause(mark, progress, looks)
         finally:
             if stream is not None:
                 await stream.close()
@@ -282,8 +314,10 @@ class AgentsBackend:
             async for event in events:
                 yield event
 
-    async def _pause(self, progress: TurnProgress, looks: int) -> None:
+    async def _pause(self, mark: _Mark, progress: TurnProgress, looks: int) -> None:
         """Wait before the next look, unless nothing can come of it: then raises why."""
+        if progress.stuck:
+            await self._sessions.cancel(mark.session)
         if progress.error is not None:
             raise progress.error
         if looks > _LOOKS:
@@ -291,34 +325,28 @@ class AgentsBackend:
         await asyncio.sleep(self._poll)
 
     def _over(self, request: RunRequest, progress: TurnProgress) -> bool:
-        return progress.ended is not None or bool(_wanted(request, progress))
+        return progress.ended is not None or bool(wanted(request, progress.required))
 
     async def _caught_up(self, request: RunRequest, mark: _Mark, progress: TurnProgress) -> list[RunEvent]:
         """Read what a turn came to so far; hand in what it waits for, where that is known."""
         turn = await self._sessions.own_turn(mark.session, progress.turn or "", mark.after)
         if turn is None:
+            progress.look(await self._sessions.retrieve(mark.session))
             return []
         begun: list[RunEvent] = [] if progress.turn else [replace(mark, turn=turn.id).started]
         progress.turn = turn.id
         told = progress.catch_up(await self._sessions.items(mark.session, turn.id))
         if turn.status in ENDED:
             progress.ended, progress.usage = turn, turn.usage
-        elif turn.status == "waiting":
-            session = await self._sessions.retrieve(mark.session)
-            progress.required = [each for each in session.required_actions if getattr(each, "turn_id", "") == turn.id]
+        else:
+            # A session can fail, or wait for what nobody here has, while its turn says that it goes on.
+            progress.look(await self._sessions.retrieve(mark.session))
             await self._hand_in(request, mark, progress)
         return [*begun, *told]
 
     async def _hand_in(self, request: RunRequest, mark: _Mark, progress: TurnProgress) -> None:
         """Answer what is asked of the turn and needs nobody any more: made calls, and servers that may do all."""
-        free = {server.label for server in request.assistant.hosted_mcp if not server.approval}
-        outputs = {output.call: output for output in request.outputs}
-        ready = []
-        for action in progress.required:
-            if action.type in ("function_call", "mcp_approval_request") and id_of(action) in outputs:
-                ready.append(output_event(action, outputs[id_of(action)]))
-            elif action.type == "mcp_approval_request" and action.request.server_label in free:
-                ready.append(decision_event(action, approved=True))
+        ready = answers(request, progress.required)
         if ready:
             await self._sessions.send(mark.session, ready, f"{request.run}-{digest(ready)[:32]}")
 
@@ -348,7 +376,7 @@ class AgentsBackend:
         """The last events of a turn that ended, or that waits."""
         turn = progress.ended
         if turn is None:
-            yield CallsWanted(calls_of(_wanted(request, progress)))
+            yield CallsWanted(calls_of(wanted(request, progress.required)))
             return
         if turn.status == "failed" and not progress.text:
             failure = failure_of(turn)
@@ -356,46 +384,12 @@ class AgentsBackend:
                 raise failure
         for event in progress.catch_up(await self._sessions.items(mark.session, turn.id)):
             yield event
-        if request.folder is not None and turn.status == "completed":
-            async with aclosing(self._made(request, mark.session, turn.id)) as files:
+        made = "code_interpreter" in request.assistant.tools and turn.status == "completed"
+        if made and request.folder is not None:
+            async with aclosing(self._files.published(mark.session, turn.id, request.folder)) as files:
                 async for file in files:
                     yield file
         yield ended_event(turn, progress.usage, request.assistant.model)
-
-    async def _made(self, request: RunRequest, session: str, turn: str) -> AsyncGenerator[FileMade, None]:
-        """The files that a turn published; one that cannot be fetched is left out, and logged."""
-        if "code_interpreter" not in request.assistant.tools or request.folder is None:
-            return
-        artifacts = self._client.beta.agents.sessions.artifacts
-        try:
-            listed = [each async for each in artifacts.list(session, order="asc", limit=PAGE) if each.turn_id == turn]
-        except openai.APIError as error:
-            _log.warning("made-files-unlisted", session=session, error=type(error).__name__)
-            return
-        for each in listed:
-            opening = artifacts.with_streaming_response.content(each.id, session_id=session)
-            try:
-                made = await saved(opening, request.folder, each.path)
-            except (openai.APIError, FileUnusable) as error:
-                _log.warning("made-file-lost", file=each.id, error=type(error).__name__)
-            else:
-                yield made
-
-
-def _wanted(request: RunRequest, progress: TurnProgress) -> list[Any]:
-    """What a turn waits for that nobody has answered."""
-    answered = {output.call for output in request.outputs}
-    free = {server.label for server in request.assistant.hosted_mcp if not server.approval}
-    return [
-        action
-        for action in progress.required
-        if (action.type == "function_call" and action.call_id not in answered)
-        or (
-            action.type == "mcp_approval_request"
-            and action.request_id not in answered
-            and action.request.server_label not in free
-        )
-    ]
 
 
 def _explained(error: openai.APIError, assistant: Assistant | None = None) -> BackendError:

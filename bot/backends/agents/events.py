@@ -4,21 +4,29 @@ openai/types/beta/agent_session_event.py. A stream tells only what happens while
 turn's items.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from openai.types.beta import AgentSession
 from openai.types.beta.agents.sessions import Turn
 
 from bot.backends.failures import cut_off, raised_in_run
+from bot.backends.fields import arguments, field, listed
 from bot.backends.transcript import joined
 from bot.backends.usage import counted, detailed
 from bot.engine.ports import RunEnded, RunEvent, RunStatus, Task, TaskStatus, TextDelta, TextDone, ToolCall
-from bot.errors import BackendError
+from bot.errors import BackendError, RunBroken
 
 ENDED = frozenset({"completed", "failed", "cancelled"})
 #: Characters of a task's title and details; Slack takes 256.
 _LINE = 200
+#: What sessions wait for: what somebody here can answer, and what nobody can (a sandbox of one's own, a browser).
+_OURS = ("function_call", "mcp_approval_request")
+_NOBODYS = ("computer_use_approval_request", "environment_connection")
+_STUCK = (
+    "The agent waits for something that Bobbin cannot give it: a decision in its browser, or a connection of its "
+    "sandbox. So I ended this answer. Please try again, or ask in other words."
+)
 _FAILED = frozenset({"failed", "incomplete"})
 #: Codes of failed turns (openai/types/beta/session_turn_error.py) that mean what another code of ours means.
 _CODES = {
@@ -46,6 +54,8 @@ class TurnProgress:
         self.required: list[Any] = []
         #: Sentence-worthy ends that are not the turn's own.
         self.error: BackendError | None = None
+        #: Whether the turn would go on waiting, although nothing can come of it.
+        self.stuck = False
         self._said: dict[str, str] = {}
         self._missed: set[str] = set()
         self._told: set[tuple[str, str]] = set()
@@ -59,12 +69,8 @@ class TurnProgress:
         kind = event.type.removeprefix("agent.session.")
         if kind == "turn.created" and self.turn is None and event.turn.subagent_id is None:
             self.turn = event.turn.id
-        if kind == "requires_action":
-            self.required = [each for each in event.session.required_actions if self._mine(each)]
-        elif kind == "failed":
-            self.error = raised_in_run(None, event.session.error)
-        elif kind == "budget_reached":
-            self.error = raised_in_run("insufficient_quota", None)
+        if kind in ("requires_action", "failed", "budget_reached"):
+            self.look(event.session)
         if self.turn is None or getattr(event, "turn_id", self.turn) not in (None, self.turn):
             return []
         match kind:
@@ -77,6 +83,17 @@ class TurnProgress:
             case "turn.item.done":
                 return self._done(event.item)
         return []
+
+    def look(self, session: AgentSession) -> None:
+        """The session as it is: what it waits for, and whether anything can come of it."""
+        waits = listed(session, "required_actions") if session.status == "requires_action" else []
+        self.required = [each for each in waits if self._mine(each)]
+        if session.status == "failed":
+            self.error = raised_in_run(None, session.error)
+        elif session.status == "budget_reached":
+            self.error = raised_in_run("insufficient_quota", None)
+        elif any(each.type in _NOBODYS and field(each, "turn_id") in (None, self.turn) for each in waits):
+            self.stuck, self.error = True, RunBroken(_STUCK)
 
     def catch_up(self, items: Iterable[Any]) -> list[RunEvent]:
         """All items of the turn as they are now, oldest first."""
@@ -91,8 +108,7 @@ class TurnProgress:
         return [*told, TextDone(self.text)] if self.text != before else told
 
     def _mine(self, action: Any) -> bool:
-        kinds = ("function_call", "mcp_approval_request")
-        return action.type in kinds and action.turn_id == self.turn
+        return action.type in _OURS and action.turn_id == self.turn
 
     def _grown(self, item: str, delta: str) -> list[RunEvent]:
         # Of a message that was going on while the items were read, nobody knows which deltas are in it already.
@@ -120,14 +136,14 @@ class TurnProgress:
 
 def calls_of(actions: Sequence[Any]) -> tuple[ToolCall, ...]:
     """What a session waits for, as calls of tools, and as calls that want an approval."""
-    return tuple(
-        ToolCall(each.call_id, each.name, _written(each.arguments))
-        if each.type == "function_call"
-        else ToolCall(
-            each.request_id, each.request.name or "a tool", _written(each.request.arguments), each.request.server_label
-        )
-        for each in actions
-    )
+    return tuple(map(_call, actions))
+
+
+def _call(action: Any) -> ToolCall:
+    if action.type == "function_call":
+        return ToolCall(action.call_id, action.name, arguments(action, "arguments"))
+    asked = action.request
+    return ToolCall(action.request_id, asked.name or "a tool", arguments(asked, "arguments"), asked.server_label)
 
 
 def id_of(action: Any) -> str:
@@ -165,7 +181,7 @@ def _task(item: Any, status: str) -> Task | None:
         case "web_search_call":
             title, details = "Searches the web", str(getattr(item.action, "query", None) or "")
         case "mcp_call":
-            title, details = f"Asks {item.server_label}: {item.name}", _written(item.arguments)
+            title, details = f"Asks {item.server_label}: {item.name}", arguments(item, "arguments")
         case "reasoning":
             said = " ".join(part.text for part in item.summary or [])
             return Task(item.id, "Thinks", TaskStatus.COMPLETE, output=_line(said)) if said else None
@@ -180,12 +196,6 @@ def _task(item: Any, status: str) -> Task | None:
 
 def _text(message: Any) -> str:
     return "".join(part.text or "" for part in message.content or [] if part.type == "output_text")
-
-
-def _written(arguments: object) -> str:
-    if isinstance(arguments, str):
-        return arguments or "{}"
-    return json.dumps({} if arguments is None else arguments, ensure_ascii=False)
 
 
 def _line(text: str) -> str:

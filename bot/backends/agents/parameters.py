@@ -5,11 +5,10 @@ openai/types/beta/agents/session_create_params.py, openai/types/beta/agent_sessi
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bot.backends.local.messages import input_of
-from bot.backends.responses.parameters import format_of
 from bot.engine.ports import Assistant, HostedMcp, Message, RunRequest, ToolOutput, ToolSpec
 
 _MESSAGE = "agent.session.input.message"
@@ -20,7 +19,7 @@ def agent_of(request: RunRequest) -> dict[str, Any]:
     wanted = request.assistant.response_format
     return {
         **settings_of(request),
-        **({"text": {"format": format_of(wanted)}} if wanted else {}),
+        **({"text": {"format": _format(wanted)}} if wanted else {}),
         "instructions": f"{request.assistant.instructions}\n\n{request.context}",
     }
 
@@ -99,6 +98,11 @@ def decision_event(action: Any, *, approved: bool) -> dict[str, Any]:
         "request_id": action.request_id,
         "response": {"type": "mcp_tool_call", "decision": "approve" if approved else "deny"},
     }
+
+
+def _format(wanted: str | Mapping[str, Any]) -> dict[str, Any]:
+    """openai/types/beta/text_format_param.py: a schema has no name here."""
+    return {"type": wanted} if isinstance(wanted, str) else {"type": "json_schema", "schema": dict(wanted["schema"])}
 
 
 def _tools(request: RunRequest) -> list[dict[str, Any]]:

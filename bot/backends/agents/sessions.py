@@ -15,6 +15,7 @@ import structlog
 from openai.types.beta import AgentSession, AgentSessionEvent
 from openai.types.beta.agents.sessions import Turn
 
+from bot.backends.agents.files import Placed
 from bot.backends.agents.parameters import (
     agent_of,
     content_of,
@@ -36,7 +37,7 @@ Stream = openai.AsyncStream[AgentSessionEvent]
 
 #: Metadata by which a session is found again after a call whose outcome nobody knows.
 _RUN = "bobbin_run"
-_HISTORY, _SESSION = "history", "session"
+_HISTORY, _SESSION, _FILE = "history", "session", "file"
 _BEFORE = "What was said in this conversation before, oldest first:"
 _WHO = {"user": "Person", "assistant": "You"}
 
@@ -77,12 +78,26 @@ class Sessions:
         self._lock_patience = lock_patience
         self._timeout = timeout
 
-    async def create_thread(self, history: Sequence[Message]) -> str:
-        """A thread that begins with `history`; its session is made when somebody is to answer."""
+    async def create_thread(self, history: Sequence[Message], files: Sequence[Placed]) -> str:
+        """A thread that begins with `history` and its files; its session is made when somebody is to answer."""
         thread = f"agents-{uuid.uuid4().hex}"
         said = [{"role": each.role, "content": await content_of(each)} for each in history if says(each)]
         await self._keep(thread, _HISTORY, said)
+        await self.keep_files(thread, files)
         return thread
+
+    async def keep_files(self, thread: str, files: Sequence[Placed]) -> None:
+        """Each new session of the thread gets these files, as far as it has a sandbox."""
+        if files:
+            await self._keep(thread, _FILE, [asdict(file) for file in files])
+
+    async def files(self, request: RunRequest) -> list[Placed]:
+        """What a new session's sandbox begins with."""
+        if environment_of(request.assistant)["type"] == "none":
+            return []
+        rows = [row for row in await self._histories.items(request.backend_thread) if row.exchange == _FILE]
+        placed = [Placed(**json.loads(row.item)) for row in rows]
+        return list({file.path: file for file in placed}.values())
 
     async def kept(self, thread: str) -> Kept | None:
         """The session that a thread is at."""
@@ -95,12 +110,15 @@ class Sessions:
         if new != await self.kept(request.backend_thread):
             await self._keep(request.backend_thread, _SESSION, [asdict(new)])
 
-    async def create(self, request: RunRequest, messages: Sequence[Message]) -> Stream | str:
+    async def create(
+        self, request: RunRequest, messages: Sequence[Message], *, with_files: bool = True
+    ) -> Stream | str:
         """A new session that is asked `messages`, once: its events, or its id where it was made unheard."""
         before = await self._before(request.backend_thread)
+        files = [file.wire for file in await self.files(request)] if with_files else []
         parameters: dict[str, Any] = {
             "agent": agent_of(request),
-            "environment": environment_of(request.assistant),
+            "environment": environment_of(request.assistant) | ({"files": files} if files else {}),
             "input": await first_input(before, messages),
             "metadata": {_RUN: request.run, "bobbin_thread": request.backend_thread},
             "stream_options": {"include_obfuscation": False},
@@ -166,9 +184,9 @@ class Sessions:
         create = self._client.beta.agents.sessions.events.create
         await patiently(lambda: create(session, events=events, idempotency_key=key), self._patience, repeatable=True)
 
-    async def cancel(self, session: str) -> None:
-        """End the turn that is going; none is no error."""
-        await self.send(session, [{"type": "agent.session.input.cancel"}], uuid.uuid4().hex)
+    async def cancel(self, session: str, before: Sequence[Any] = ()) -> None:
+        """End the turn that is going, after it was told `before`; none is no error."""
+        await self.send(session, [*before, {"type": "agent.session.input.cancel"}], uuid.uuid4().hex)
 
     async def last_turn(self, session: str) -> str:
         """The id of the newest turn; empty where there is none."""

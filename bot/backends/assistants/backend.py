@@ -22,12 +22,13 @@ from bot.backends.limits import ASSISTANTS_MESSAGE, AUDIO_BYTES
 from bot.backends.moderation import Moderation
 from bot.backends.retries import LOCK_PATIENCE, Patience
 from bot.backends.transcription import transcribed
-from bot.backends.vector_stores import READING, VectorStores
+from bot.backends.vector_stores import READING, VectorStores, lacks_store
 from bot.engine.ports import (
     Ability,
     Assistant,
     Attachment,
     Check,
+    FilesUnused,
     Message,
     RunEnded,
     RunEvent,
@@ -61,6 +62,7 @@ class AssistantsBackend:
             Ability.TOP_P,
             Ability.REASONING_EFFORT,
             Ability.RESPONSE_FORMAT,
+            Ability.JSON_OBJECT,
             Ability.TOOL_CHOICE,
             Ability.MAX_OUTPUT_TOKENS,
             Ability.TRUNCATION,
@@ -103,9 +105,9 @@ class AssistantsBackend:
             return [Check("backend assistants", (await self._explained(error)).sentence)]
         return [Check("backend assistants", None), *await check_models(self._client, models)]
 
-    async def create_thread(self, key: ThreadKey, history: Sequence[Message]) -> str:
+    async def create_thread(self, key: ThreadKey, history: Sequence[Message], assistant: Assistant) -> str:
         try:
-            return await self._messages.create_thread(key, history)
+            return await self._messages.create_thread(key, history, assistant.tools)
         except openai.APIError as error:
             raise await self._explained(error) from error
 
@@ -140,24 +142,26 @@ class AssistantsBackend:
             raise translated(error) from error
 
     async def _events(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
-        async with aclosing(self._runs.follow(request, await self._opened(request))) as events:
+        opened = await self._taken_up(request)
+        if opened is None:
+            unused = await self._messages.add(
+                request.backend_thread, request.messages, request.assistant.tools, missing=request.attempt > 1
+            )
+            if unused:
+                yield FilesUnused(unused)
+            opened = await self._started(request)
+        async with aclosing(self._runs.follow(request, opened)) as events:
             async for event in events:
                 yield event
 
-    async def _opened(self, request: RunRequest) -> Stream | str:
-        """The run's stream or its id: of an earlier attempt, if that got so far, or else started now."""
+    async def _taken_up(self, request: RunRequest) -> Stream | str | None:
+        """The stream or the id of the run that an earlier attempt, or an earlier leg, started; None where none did."""
         found = await self._runs.find(request) if request.attempt > 1 or request.backend_run else None
         if found is not None:
             return await self._runs.resume(request, found)
         if request.outputs:
             raise RunBroken("The answer that waited for its tools is gone from the server. Please try again.")
-        tools = request.assistant.tools
-        if request.attempt > 1:
-            await self._messages.add_missing(request.backend_thread, request.messages, tools)
-        else:
-            for message in request.messages:
-                await self._messages.add(request.backend_thread, message, tools)
-        return await self._started(request)
+        return None
 
     async def _started(self, request: RunRequest) -> Stream | str:
         """Started with the first model that is there and has time."""
@@ -176,14 +180,28 @@ class AssistantsBackend:
         return await self._started_with(request, defined, models[-1])
 
     async def _started_with(self, request: RunRequest, defined: Assistant, model: str) -> Stream | str:
+        """Started, once more where the server has lost the assistant, or what it searches."""
+        assistant_id = ""
+        try:
+            assistant_id = await self._definitions.ensure(defined)
+            return await self._runs.start(request, assistant_id, model)
+        except (openai.NotFoundError, openai.BadRequestError) as error:
+            if lacks_store(error):
+                self._definitions.forget_store(defined)
+            elif not assistant_id or isinstance(error, openai.BadRequestError):
+                raise
+            elif await _missing(self._client.beta.assistants.retrieve(assistant_id)):
+                self._definitions.forget(defined, assistant_id)
+            else:
+                raise
         assistant_id = await self._definitions.ensure(defined)
         try:
             return await self._runs.start(request, assistant_id, model)
-        except openai.NotFoundError:
-            if not await _missing(self._client.beta.assistants.retrieve(assistant_id)):
+        except (openai.NotFoundError, openai.BadRequestError) as error:
+            if not lacks_store(error):
                 raise
-        self._definitions.forget(defined, assistant_id)
-        return await self._runs.start(request, await self._definitions.ensure(defined), model)
+            # Then it is the thread's own, which the server made for the files of posts, and lets expire.
+            raise ThreadGone("The files of this conversation are gone from the server.") from error
 
     async def _explained(self, error: openai.APIError, request: RunRequest | None = None) -> BackendError:
         """What a refusal means: a 404 can be the model's, the whole protocol's, or the thread's."""

@@ -50,6 +50,10 @@ class Definitions:
         if self._known.get(assistant.key, ("", ""))[1] == assistant_id:
             del self._known[assistant.key]
 
+    def forget_store(self, assistant: Assistant) -> None:
+        """The server may no longer have what the assistant searches: look again at the next need."""
+        self._stores.forget(assistant)
+
     async def _make_or_update(self, assistant: Assistant, store: str | None) -> str:
         found = await patiently(lambda: self._find(assistant.key), self._patience, repeatable=True)
         if found is None:

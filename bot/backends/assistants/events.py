@@ -10,9 +10,11 @@ from openai.types.beta import threads
 from openai.types.beta.threads import runs
 
 from bot.backends.assistants.citations import Citations, GrowingText
+from bot.backends.assistants.content import ContentPart, files_of, parts_of
 from bot.backends.assistants.made_files import FileNames, RunFiles
 from bot.backends.assistants.steps import StepTasks, images_of
 from bot.backends.failures import cut_off, raised_in_run
+from bot.backends.fields import field
 from bot.backends.transcript import Transcript
 from bot.backends.usage import counted, detailed
 from bot.engine.ports import RunEnded, RunEvent, RunStarted, RunStatus, Source, Sources, TextDelta, TextDone
@@ -48,13 +50,12 @@ class RunProgress:
 
     async def grow(self, event: threads.MessageDeltaEvent) -> AsyncGenerator[RunEvent, None]:
         """More of a message."""
-        for part in event.delta.content or []:
+        for part in parts_of(field(event, "delta", "content")):
             text = self.transcript.grow(self._grown(event.id, part))
             if text:
                 yield TextDelta(text)
-            if part.type == "image_file" and part.image_file and part.image_file.file_id:
-                async for made in self._made([part.image_file.file_id]):
-                    yield made
+            async for made in self._made(part.images):
+                yield made
         async for cited in self._sources():
             yield cited
 
@@ -79,31 +80,21 @@ class RunProgress:
         async for made in self._made(images_of(step)):
             yield made
 
-    def _grown(self, message: str, part: threads.MessageContentDelta) -> str:
-        if part.type == "refusal":
-            return part.refusal or ""
-        if part.type != "text" or part.text is None:
+    def _grown(self, message: str, part: ContentPart) -> str:
+        if not (part.text or part.marks):
             return ""
         between = ""
         if self._message != (message, part.index):
             between = "\n\n" if self._message[0] == message and self.transcript.open else ""
             self._message, self._growing = (message, part.index), GrowingText(self._citations)
-        for note in part.text.annotations or []:
-            if note.type == "file_citation" and note.text and note.file_citation and note.file_citation.file_id:
-                self._growing.mark(note.text, note.file_citation.file_id)
-        return between + self._growing.grow(part.text.value or "")
+        for mark, file in part.marks.items():
+            self._growing.mark(mark, file)
+        return between + self._growing.grow(part.text)
 
     def _written(self, message: threads.Message) -> str:
-        """What a message says: its texts and refusals."""
-        parts = []
-        for part in message.content or []:
-            if part.type == "text" and part.text:
-                notes = [each for each in part.text.annotations or [] if each.type == "file_citation"]
-                marks = {each.text: each.file_citation.file_id for each in notes if each.file_citation}
-                parts.append(self._citations.rewritten(part.text.value or "", marks))
-            elif part.type == "refusal":
-                parts.append(part.refusal)
-        return "\n\n".join(part for part in parts if part)
+        """What a message says: its texts and refusals, and where pictures are that lie elsewhere."""
+        said = [self._citations.rewritten(part.text, part.marks) or part.link for part in parts_of(message.content)]
+        return "\n\n".join(each for each in said if each)
 
     async def _all_of(self, messages: Sequence[threads.Message]) -> AsyncGenerator[RunEvent, None]:
         async for event in self._made(_files_of(messages)):
@@ -137,7 +128,8 @@ async def read_stream(
             progress.run_id = data.id
             yield RunStarted(data.id)
         if name in _ENDS and isinstance(data, threads.Run):
-            progress.ended = data
+            # One that does not tell which it is, or how it ended, is looked at.
+            progress.ended = data if progress.run_id and name == f"thread.run.{data.status}" else None
             return
         async for said in _told(name, data, progress):
             yield said
@@ -163,10 +155,10 @@ def ended_event(run: threads.Run, *, waited: bool = False) -> RunEnded:
     that an expired one waited."""
     counts = counted(run.usage, input_tokens="prompt_tokens", output_tokens="completion_tokens")
     # Servers differ in the name, and the SDK knows neither.
-    for field in ("prompt_tokens_details", "prompt_token_details"):
-        counts |= detailed(run.usage, field, cached_tokens="cached_tokens")
-    for field in ("completion_tokens_details", "completion_token_details"):
-        counts |= detailed(run.usage, field, reasoning_tokens="reasoning_tokens")
+    for details in ("prompt_tokens_details", "prompt_token_details"):
+        counts |= detailed(run.usage, details, cached_tokens="cached_tokens")
+    for details in ("completion_tokens_details", "completion_token_details"):
+        counts |= detailed(run.usage, details, reasoning_tokens="reasoning_tokens")
     status, reason = _ending(run, waited)
     return RunEnded(status, reason, counts, run.model or None)
 
@@ -188,12 +180,4 @@ def _ending(run: threads.Run, waited: bool) -> tuple[RunStatus, str | None]:
 
 
 def _files_of(messages: Sequence[threads.Message]) -> list[str]:
-    """The ids of the files that messages show or point to, in order."""
-    files = []
-    for part in (part for message in messages for part in message.content or []):
-        if part.type == "image_file" and part.image_file:
-            files.append(part.image_file.file_id)
-        elif part.type == "text" and part.text:
-            notes = part.text.annotations or []
-            files += [note.file_path.file_id for note in notes if note.type == "file_path" and note.file_path]
-    return files
+    return [file for message in messages for file in files_of(message.content)]

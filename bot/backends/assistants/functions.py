@@ -8,6 +8,7 @@ from typing import Any
 
 from openai.types.beta import threads
 
+from bot.backends.fields import arguments, listed, words
 from bot.backends.limits import FUNCTION_DESCRIPTION
 from bot.engine.ports import Assistant, ToolCall, ToolOutput, ToolSpec
 
@@ -29,32 +30,36 @@ def calls_wanted(run: threads.Run, functions: Sequence[ToolSpec]) -> tuple[ToolC
     """The calls that a run waits for and that somebody here can make; of the others `all_answered` tells the model."""
     known = {spec.name for spec in functions}
     return tuple(
-        ToolCall(call.id, call.function.name, call.function.arguments)
-        for call in _waiting(run)
-        if call.function.name in known
+        ToolCall(words(call, "id"), words(call, "function", "name"), arguments(call, "function", "arguments"))
+        for call in waiting(run)
+        if words(call, "function", "name") in known
     )
 
 
 def waits_for(run: threads.Run, outputs: Sequence[ToolOutput]) -> bool:
     """Whether the run still waits for one of these outputs."""
-    return bool({call.id for call in _waiting(run)} & {output.call for output in outputs})
+    return bool({words(call, "id") for call in waiting(run)} & {output.call for output in outputs})
 
 
 def all_answered(run: threads.Run, outputs: Sequence[ToolOutput]) -> list[dict[str, str]]:
     """An output for every call that the run waits for, as the API takes them: it wants all of them at once."""
     given = {output.call: output for output in outputs}
-    return [{"tool_call_id": call.id, "output": _said(call, given.get(call.id))} for call in _waiting(run)]
+    ids = [(call, words(call, "id")) for call in waiting(run)]
+    return [{"tool_call_id": call_id, "output": _said(call, given.get(call_id))} for call, call_id in ids]
 
 
-def _waiting(run: threads.Run) -> Sequence[threads.RequiredActionFunctionToolCall]:
-    if run.status != "requires_action" or run.required_action is None:
-        return ()
-    return run.required_action.submit_tool_outputs.tool_calls
+def waiting(run: threads.Run) -> list[Any]:
+    """The calls that a run waits for, as the server names them."""
+    if run.status != "requires_action":
+        return []
+    calls = listed(run, "required_action", "submit_tool_outputs", "tool_calls")
+    return [call for call in calls if words(call, "id")]
 
 
-def _said(call: threads.RequiredActionFunctionToolCall, output: ToolOutput | None) -> str:
+def _said(call: object, output: ToolOutput | None) -> str:
     if output is None:
-        return f"Error: there is no such tool as {call.function.name}. Nothing was done."
+        name = words(call, "function", "name") or "this"
+        return f"Error: there is no such tool as {name}. Nothing was done."
     return f"Error: {output.text}" if output.failed else output.text
 
 

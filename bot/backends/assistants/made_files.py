@@ -6,14 +6,12 @@ https://platform.openai.com/docs/assistants/tools/code-interpreter#reading-image
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-import httpx2
 import openai
 import structlog
 
-from bot.backends.downloads import saved
+from bot.backends.downloads import fetched
 from bot.backends.retries import Patience, patiently
-from bot.engine.ports import FileMade, Task, TaskStatus
-from bot.errors import FileUnusable
+from bot.engine.ports import FileMade, Task
 
 _log = structlog.get_logger()
 
@@ -23,14 +21,14 @@ class FileNames:
 
     def __init__(self, client: openai.AsyncOpenAI, patience: Patience) -> None:
         self._client = client
-        self._patience = patience
+        self.patience = patience
         self._known: dict[str, str] = {}
 
     async def name(self, file: str) -> str:
         """A file's name without its folder; its id where the server does not tell."""
         if file not in self._known:
             try:
-                found = await patiently(partial(self._client.files.retrieve, file), self._patience, repeatable=True)
+                found = await patiently(partial(self._client.files.retrieve, file), self.patience, repeatable=True)
             except openai.APIError as error:
                 _log.info("file-nameless", file=file, error=type(error).__name__)
                 return file
@@ -57,15 +55,5 @@ class RunFiles:
         if file in self._seen or self._folder is None:
             return None
         self._seen.add(file)
-        name = await self._names.name(file)
-        try:
-            return await saved(self._client.files.with_streaming_response.content(file), self._folder, name)
-        except FileUnusable as error:
-            return _failed(file, f"{name} {error.sentence}")
-        except (openai.APIError, httpx2.HTTPError, OSError) as error:
-            _log.warning("file-not-fetched", file=file, error=type(error).__name__)
-            return _failed(file, f"{name} could not be fetched from the model server")
-
-
-def _failed(file: str, why: str) -> Task:
-    return Task(file, "Fetches a file", TaskStatus.ERROR, output=why)
+        opening = partial(self._client.files.with_streaming_response.content, file)
+        return await fetched(opening, self._names.patience, self._folder, file=file, name=await self._names.name(file))

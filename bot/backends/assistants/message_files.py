@@ -4,7 +4,7 @@ https://platform.openai.com/docs/assistants/deep-dive#creating-image-input-conte
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Literal
 
@@ -42,13 +42,18 @@ class Use:
     problem: str | None = None
 
 
+#: The server lets only people show files.
+_OWN = Use(problem="it belongs to an earlier answer")
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One message on the server. A post with many files is several."""
+    """One message on the server. A post with many files is several. `files` come with the tools that they are for,
+    images with none; `unused` says of the others why they are not among them."""
 
     text: str
-    images: tuple[Attachment, ...] = ()
-    attached: tuple[tuple[Attachment, tuple[Tool, ...]], ...] = ()
+    files: tuple[tuple[Attachment, tuple[Tool, ...]], ...] = ()
+    unused: tuple[str, ...] = ()
 
 
 def use_of(tools: Collection[str], name: str, media_type: str, size: int) -> Use:
@@ -70,29 +75,29 @@ def use_of(tools: Collection[str], name: str, media_type: str, size: int) -> Use
 
 
 def parts_of(message: Message, tools: Collection[str]) -> list[Part]:
-    """A post as messages on the server, none where there is nothing to say. Reads the files that become text.
-
-    Files that cannot be used are left out: who asked was told.
-    """
-    texts, images, attached = [message.text] if message.text.strip() else [], [], []
-    for file in message.files if message.role == "user" else ():
-        use = use_of(tools, file.name, file.media_type, file.size)
-        if use.image:
-            images.append(file)
+    """A post as messages on the server, none where there is nothing to say. Reads the files that become text."""
+    texts, unused = [message.text] if message.text.strip() else [], []
+    images: list[tuple[Attachment, tuple[Tool, ...]]] = []
+    attached: list[tuple[Attachment, tuple[Tool, ...]]] = []
+    for file in message.files:
+        use = use_of(tools, file.name, file.media_type, file.size) if message.role == "user" else _OWN
+        if use.problem is not None:
+            unused.append(f"{file.name}: {use.problem}")
+        elif use.image:
+            images.append((file, ()))
         elif use.tools:
             attached.append((file, use.tools))
-        elif use.problem is None:
+        else:
             texts.append(inlined(file, INLINE_CHARACTERS))
-    if not texts and (images or attached):
+    if not texts and message.files:
         texts = ["(files)"]
     parts = [Part(text) for text in _packed(texts)]
     for place in range(0, max(len(images), len(attached)), ASSISTANT_ATTACHMENTS):
         window = slice(place, place + ASSISTANT_ATTACHMENTS)
         # The first ones belong to the post itself, so that the model sees them beside its words.
         base = parts.pop(0) if place == 0 else Part("(more files)")
-        new = Part(base.text, tuple(images[window]), tuple(attached[window]))
-        parts.insert(place // ASSISTANT_ATTACHMENTS, new)
-    return parts
+        parts.insert(place // ASSISTANT_ATTACHMENTS, replace(base, files=(*images[window], *attached[window])))
+    return [replace(parts[0], unused=tuple(unused)), *parts[1:]] if parts else []
 
 
 def _fitting(tools: Collection[str], ending: str) -> tuple[Tool, ...]:

@@ -6,18 +6,22 @@ https://platform.openai.com/docs/api-reference/messages
 import asyncio
 from collections.abc import Collection, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import openai
+import structlog
 from openai.types.beta import threads
 
 from bot.backends.assistants.lock import ThreadLock
 from bot.backends.assistants.message_files import Part, parts_of
+from bot.backends.assistants.post_files import Content, uploaded_content
 from bot.backends.limits import ASSISTANTS_FIRST_MESSAGES, ASSISTANTS_MESSAGE, PAGE
 from bot.backends.retries import Patience, patiently
-from bot.backends.uploads import uploaded
-from bot.engine.ports import Attachment, Message, ThreadKey
+from bot.backends.uploads import PostUploads
+from bot.engine.ports import Message, ThreadKey
 from bot.errors import RunBroken
+
+_log = structlog.get_logger()
 
 #: Metadata by which a message is recognised after a call whose outcome nobody knows: the post, and which of its
 #: messages, where it is more than one.
@@ -32,8 +36,8 @@ class ThreadMessages:
         self._patience = patience
         self._lock = lock
 
-    async def create_thread(self, key: ThreadKey, history: Sequence[Message]) -> str:
-        """A thread that begins with `history`. Returns its id."""
+    async def create_thread(self, key: ThreadKey, history: Sequence[Message], tools: Collection[str]) -> str:
+        """A thread that begins with `history`, its files attached for these tools. Returns its id."""
         messages = [message for message in history if message.text.strip() or message.files]
         # What has files is added one by one: it has to be uploaded, and may become several messages.
         with_files = next((place for place, message in enumerate(messages) if message.files), len(messages))
@@ -50,58 +54,54 @@ class ThreadMessages:
             # A thread that nobody points at costs nothing and is never answered.
             repeatable=True,
         )
+        uploads = PostUploads(self._client, self._patience, lenient=True)
         for message in messages[cut:]:
-            await self.add(thread.id, message)
+            await self._add(thread.id, message, tools, uploads)
         return thread.id
 
-    async def add_missing(self, thread: str, messages: Sequence[Message], tools: Collection[str] = ()) -> None:
-        """Add the messages that an earlier attempt did not get to; `tools` are as in `add`."""
-        known = await self._known(thread, min((message.id for message in messages), default=""))
-        for message in messages:
-            await self.add(thread, message, tools, known)
-
     async def add(
-        self, thread: str, message: Message, tools: Collection[str] = (), known: Collection[str] = frozenset()
-    ) -> None:
-        """Add one message, once, as soon as no run holds the thread. An empty one is left out: servers refuse it.
+        self, thread: str, messages: Sequence[Message], tools: Collection[str], *, missing: bool = False
+    ) -> tuple[str, ...]:
+        """Add messages, each once, as soon as no run holds the thread. An empty one is left out: servers refuse it.
 
-        `tools` are the assistant's, for which files are attached; what is `known` is not added, nor its files sent.
-        Raises ThreadLocked, and RunBroken where a file is not there any more.
+        `tools` are the assistant's, for which files are attached; with `missing`, only what an earlier attempt did not
+        get to is added. Returns which files the server did not take, and why. Raises ThreadLocked, and RunBroken where
+        a file is not there any more.
         """
+        since = min((message.id for message in messages), default="")
+        known = await self._known(thread, since) if missing else set()
+        uploads = PostUploads(self._client, self._patience)
+        unused = [await self._add(thread, message, tools, uploads, known) for message in messages]
+        return tuple(problem for problems in unused for problem in problems)
+
+    async def _add(
+        self, thread: str, message: Message, tools: Collection[str], uploads: PostUploads, known: Collection[str] = ()
+    ) -> list[str]:
+        unused: list[str] = []
         for number, part in enumerate(await _parts(message, tools), 1):
             if _mark(message.id, number) not in known:
-                sent = await self._sent(part)
-                create = partial(self._create, thread, message, number, sent)
-                added = partial(self._added, thread, message.id, number)
-                await self._lock.freed(thread, partial(patiently, create, self._patience, done=added), added)
+                unused += await self._put(thread, message, number, await uploaded_content(part, uploads))
+        return unused
 
     async def answer(self, thread: str, run_id: str) -> list[threads.Message]:
         """A run's messages, oldest first."""
         return await patiently(lambda: self._answer(thread, run_id), self._patience, repeatable=True)
 
-    async def _sent(self, part: Part) -> dict[str, Any]:
-        """A part as the API takes it, its files uploaded."""
-        content: list[dict[str, Any]] = [{"type": "text", "text": part.text}]
-        for image in part.images:
-            content.append({"type": "image_file", "image_file": {"file_id": await self._upload(image, "vision")}})
-        attachments = [
-            {"file_id": await self._upload(file, "assistants"), "tools": [{"type": tool} for tool in tools]}
-            for file, tools in part.attached
-        ]
-        return {
-            "content": content if part.images else part.text,
-            **({"attachments": attachments} if attachments else {}),
-        }
-
-    async def _upload(self, file: Attachment, purpose: Literal["assistants", "vision"]) -> str:
-        return await uploaded(
-            self._client,
-            self._patience,
-            path=file.path,
-            name=file.name,
-            media_type=file.media_type,
-            purpose=purpose,
-        )
+    async def _put(self, thread: str, message: Message, number: int, content: Content) -> tuple[str, ...]:
+        """Add one message, without the files for which the server refuses it. Returns what is not among them."""
+        added = partial(self._added, thread, message.id, number)
+        while True:
+            create = partial(self._create, thread, message, number, content.wire)
+            try:
+                await self._lock.freed(thread, partial(patiently, create, self._patience, done=added), added)
+            except openai.APIStatusError as error:
+                refused = content.refused(error)
+                if not refused:
+                    raise
+                _log.info("message-files-refused", count=len(refused), status=error.status_code)
+                content = content.without(refused)
+            else:
+                return content.unused
 
     async def _create(self, thread: str, message: Message, number: int, sent: dict[str, Any]) -> bool:
         metadata = {_POST: message.id} if number == 1 else {_POST: message.id, _PART: str(number)}

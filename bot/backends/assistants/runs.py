@@ -17,7 +17,7 @@ from openai.types.beta import threads
 from openai.types.beta.threads import runs
 
 from bot.backends.assistants.events import RunProgress, ended_event, read_stream
-from bot.backends.assistants.functions import all_answered, calls_wanted, hosted_tools, waits_for
+from bot.backends.assistants.functions import all_answered, calls_wanted, hosted_tools, waiting, waits_for
 from bot.backends.assistants.lock import ThreadLock
 from bot.backends.assistants.made_files import FileNames, RunFiles
 from bot.backends.assistants.messages import ThreadMessages
@@ -27,7 +27,7 @@ from bot.backends.failures import run_needs_other_model
 from bot.backends.limits import PAGE
 from bot.backends.retries import Patience, patiently, poll_after
 from bot.backends.streaming import BREAKS, StreamedCall, stream_timeout
-from bot.engine.ports import Assistant, CallsWanted, RunEnded, RunEvent, RunRequest, RunStarted
+from bot.engine.ports import Assistant, CallsWanted, RunEnded, RunEvent, RunRequest, RunStarted, Spent
 from bot.errors import RunBroken
 
 _log = structlog.get_logger()
@@ -92,7 +92,7 @@ class AssistantRuns:
         if request.outputs:
             run = await self._retrieve(request.backend_thread, run_id)
             if waits_for(run, request.outputs):
-                return await self._submit(request, run)
+                return await self._submit(request, run, run_id)
         return run_id
 
     async def follow(self, request: RunRequest, opened: Stream | str) -> AsyncGenerator[RunEvent, None]:
@@ -105,27 +105,30 @@ class AssistantRuns:
             async with aclosing(self._leg(request, opened, progress)) as events:
                 async for event in events:
                     yield event
-            run = progress.ended
+            run, run_id = progress.ended, progress.run_id
             assert run is not None
+            assert run_id is not None
             if run.status == "requires_action":
                 calls = calls_wanted(run, request.functions)
                 if calls:
                     yield CallsWanted(calls)
                     return
-                _log.info("unknown-functions-called", run=request.run)
-                progress.ended = None
-                opened = await self._submit(request, run)
+                opened, progress.ended = await self._none_wanted(request, run, run_id, opened), None
                 continue
             model = None if request.outputs or progress.transcript.text else _other_model(request, run, tried)
             if model is None:
                 break
             _log.info("model-replaced", run=request.run, instead_of=run.model, model=model)
+            failed = ended_event(run)
+            if failed.usage:
+                yield Spent(failed.usage, failed.model)
             tried.add(model)
             progress = self._new_progress(replace(request, backend_run=None))
             opened = await self._start_other(request, run, model)
         for task in progress.tasks.close(well=run.status == "completed"):
             yield task
-        yield ended_event(run, waited=run.status == "expired" and await self._left_waiting(run))
+        waited = run.status == "expired" and await self._left_waiting(request.backend_thread, run_id)
+        yield ended_event(run, waited=waited)
 
     async def cancel(self, thread: str, run_id: str) -> RunEnded | None:
         """End a run, if it is still going; that frees its thread. Returns how it ended, if it does so soon."""
@@ -142,6 +145,18 @@ class AssistantRuns:
                 return ended_event(run)
             await asyncio.sleep(self._poll)
         return None
+
+    async def _none_wanted(
+        self, request: RunRequest, run: threads.Run, run_id: str, opened: Stream | str
+    ) -> Stream | str:
+        """How a run that waits goes on where no call is wanted of anybody here. Raises RunBroken."""
+        if waiting(run):
+            _log.info("unknown-functions-called", run=request.run)
+            return await self._submit(request, run, run_id)
+        if not isinstance(opened, str):
+            return run_id  # a look may tell more than the stream did
+        await self.cancel(request.backend_thread, run_id)
+        raise RunBroken("The model server waits for tools, and does not say for which. Please try again.")
 
     async def _start_other(self, request: RunRequest, failed: threads.Run, model: str) -> Stream | str:
         """Start the run again, with another model, unless an earlier attempt has done that."""
@@ -197,15 +212,15 @@ class AssistantRuns:
             raise RunBroken("The model server did not say whether it began to answer. Please try again.")
         return run_id
 
-    async def _submit(self, request: RunRequest, run: threads.Run) -> Stream | str:
+    async def _submit(self, request: RunRequest, run: threads.Run, run_id: str) -> Stream | str:
         """Hand in an output for every call that the run waits for, once."""
-        taken = partial(self._taken, run)
+        taken = partial(self._taken, request.backend_thread, run_id, run)
         submit = partial(
             self._streamed.make,
             partial(
                 self._client.beta.threads.runs.with_raw_response.submit_tool_outputs,
-                run.id,
-                thread_id=run.thread_id,
+                run_id,
+                thread_id=request.backend_thread,
                 tool_outputs=all_answered(run, request.outputs),
                 timeout=self._silence,
             ),
@@ -216,13 +231,13 @@ class AssistantRuns:
             # It was cancelled, or expired, in between: then that is what there is to tell.
             if await taken() is None:
                 raise
-            return run.id
-        return made if isinstance(made, openai.AsyncStream) else run.id
+            return run_id
+        return made if isinstance(made, openai.AsyncStream) else run_id
 
-    async def _taken(self, run: threads.Run) -> dict[str, Any] | None:
+    async def _taken(self, thread: str, run_id: str, run: threads.Run) -> dict[str, Any] | None:
         """None where the run still waits for the same calls."""
-        now = await self._retrieve(run.thread_id, run.id)
-        return None if now.status == run.status and now.required_action == run.required_action else {}
+        now = await self._retrieve(thread, run_id)
+        return None if now.status == run.status and waiting(now) == waiting(run) else {}
 
     async def _look(self, request: RunRequest, progress: RunProgress) -> AsyncGenerator[RunEvent, None]:
         """The rest of a run that is not, or no longer, streamed."""
@@ -235,9 +250,10 @@ class AssistantRuns:
             yield event
         run = progress.ended
         assert run is not None
-        messages = await self._messages.answer(run.thread_id, run.id)
+        messages = await self._messages.answer(request.backend_thread, progress.run_id)
         if request.outputs:
-            earlier = messages_of(before_outputs(await self._steps(run.thread_id, run.id), request.outputs))
+            steps = await self._steps(request.backend_thread, progress.run_id)
+            earlier = messages_of(before_outputs(steps, request.outputs))
             messages = [message for message in messages if message.id not in earlier]
         async for event in progress.settle(messages, final=run.status == "completed"):
             yield event
@@ -268,9 +284,9 @@ class AssistantRuns:
         messages = await self._messages.answer(request.backend_thread, progress.run_id)
         progress.skip([message for message in messages if message.id in earlier], steps)
 
-    async def _left_waiting(self, run: threads.Run) -> bool:
+    async def _left_waiting(self, thread: str, run_id: str) -> bool:
         """Whether a function's output never came."""
-        steps = await self._steps(run.thread_id, run.id)
+        steps = await self._steps(thread, run_id)
         return bool(steps) and left_waiting(steps[-1])
 
     async def _steps(self, thread: str, run_id: str) -> list[runs.RunStep]:
@@ -301,7 +317,7 @@ def _other_model(request: RunRequest, run: threads.Run, tried: Collection[str]) 
         return None
     models = models_of(request.assistant)
     # Servers may call a model by its full name, such as gpt-6-luna-2026-06-18.
-    place = next((place for place, model in enumerate(models) if _is(run.model, model)), 0)
+    place = next((place for place, model in enumerate(models) if _is(run.model or "", model)), 0)
     return next((model for model in models[place + 1 :] if model not in tried), None)
 
 

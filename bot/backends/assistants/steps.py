@@ -4,10 +4,13 @@ https://platform.openai.com/docs/api-reference/run-steps
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from dataclasses import field as field_of
+from typing import Any
 
 from openai.types.beta.threads import runs
 
+from bot.backends.fields import field, listed, words
 from bot.engine.ports import Task, TaskStatus, ToolOutput
 
 _TITLES = {"code_interpreter": "Runs code", "file_search": "Searches its files"}
@@ -15,29 +18,46 @@ _TITLES = {"code_interpreter": "Runs code", "file_search": "Searches its files"}
 _LINE = 200
 
 
+@dataclass(slots=True)
+class _Growing:
+    """A call that is being written: what it is of, and the first line of its code that says anything, once that is
+    whole: an unfinished one would be told word by word."""
+
+    call: str
+    title: str
+    line: str = ""
+    _begun: list[str] = field_of(default_factory=list)
+
+    def grow(self, code: str) -> None:
+        if self.line:
+            return
+        self._begun.append(code)
+        if "\n" in code:
+            whole, _, rest = "".join(self._begun).rpartition("\n")
+            self.line, self._begun = one_line(whole), [rest]
+
+
 class StepTasks:
     """What the server's own tools are at. Functions are not among them: who calls those tells of them."""
 
     def __init__(self) -> None:
         self._told: dict[str, Task] = {}
-        #: The call and its code so far, by step and place in it: later deltas name neither id nor type.
-        self._growing: dict[tuple[str, int], tuple[str, str]] = {}
+        #: By step and place in it: later deltas of a call name neither its id nor its type.
+        self._growing: dict[tuple[str, int], _Growing] = {}
 
     def grow(self, delta: runs.RunStepDeltaEvent) -> list[Task]:
         """More of a step. Returns what is new to tell."""
-        details = delta.delta.step_details
-        if details is None or details.type != "tool_calls":
-            return []
-        tasks = (self._grown(delta.id, call) for call in details.tool_calls or [])
+        calls = enumerate(listed(delta, "delta", "step_details", "tool_calls"))
+        tasks = (self._grown(words(delta, "id"), place, call) for place, call in calls)
         return [task for task in tasks if task is not None and self._is_news(task)]
 
     def settle(self, step: runs.RunStep) -> list[Task]:
         """A step as the server shows it now. Returns what is new to tell."""
-        output = one_line(step.last_error.message) if step.last_error else ""
+        output = one_line(words(step, "last_error", "message"))
         tasks = [
-            Task(call.id, _TITLES[call.type], _status(step), _details(call), output)
+            Task(words(call, "id"), title, _status(step), one_line(words(call, "code_interpreter", "input")), output)
             for call in _calls(step)
-            if call.type in _TITLES
+            if (title := _title(call)) and words(call, "id")
         ]
         return [task for task in tasks if self._is_news(task)]
 
@@ -48,18 +68,17 @@ class StepTasks:
         ended = [replace(task, status=status) for task in open_ones]
         return [task for task in ended if self._is_news(task)]
 
-    def _grown(self, step: str, call: runs.ToolCallDelta) -> Task | None:
-        key = (step, call.index)
-        if call.id and call.type in _TITLES:
-            self._growing.setdefault(key, (call.id, ""))
-        if key not in self._growing:
+    def _grown(self, step: str, place: int, call: object) -> Task | None:
+        index = field(call, "index")
+        key = (step, index if isinstance(index, int) else place)
+        call_id, title = words(call, "id"), _title(call)
+        if call_id and title:
+            self._growing.setdefault(key, _Growing(call_id, title))
+        growing = self._growing.get(key)
+        if growing is None:
             return None
-        call_id, code = self._growing[key]
-        if call.type == "code_interpreter" and call.code_interpreter:
-            code += call.code_interpreter.input or ""
-            self._growing[key] = (call_id, code)
-        # An unfinished line would be told word by word.
-        return Task(call_id, _TITLES[call.type], TaskStatus.IN_PROGRESS, one_line(code.rpartition("\n")[0]))
+        growing.grow(words(call, "code_interpreter", "input"))
+        return Task(growing.call, growing.title, TaskStatus.IN_PROGRESS, growing.line)
 
     def _is_news(self, task: Task) -> bool:
         news = self._told.get(task.id) != task
@@ -69,9 +88,8 @@ class StepTasks:
 
 def images_of(step: runs.RunStep) -> list[str]:
     """The ids of the images that a step's code made."""
-    ran = [call.code_interpreter for call in _calls(step) if call.type == "code_interpreter"]
-    outputs = [output for code in ran if code for output in code.outputs or []]
-    return [output.image.file_id for output in outputs if output.type == "image"]
+    outputs = [output for call in _calls(step) for output in listed(call, "code_interpreter", "outputs")]
+    return [file for output in outputs if (file := words(output, "image", "file_id"))]
 
 
 def before_outputs(steps: Sequence[runs.RunStep], outputs: Sequence[ToolOutput]) -> Sequence[runs.RunStep]:
@@ -83,13 +101,13 @@ def before_outputs(steps: Sequence[runs.RunStep], outputs: Sequence[ToolOutput])
 
 def left_waiting(step: runs.RunStep) -> bool:
     """Whether a function of this step was never answered."""
-    return any(call.type == "function" and call.function.output is None for call in _calls(step))
+    return any(field(call, "type") == "function" and field(call, "function", "output") is None for call in _calls(step))
 
 
 def messages_of(steps: Sequence[runs.RunStep]) -> set[str]:
     """The ids of the messages that these steps made."""
-    details = [step.step_details for step in steps]
-    return {each.message_creation.message_id for each in details if each and each.type == "message_creation"}
+    made = (words(step, "step_details", "message_creation", "message_id") for step in steps)
+    return {message for message in made if message}
 
 
 def one_line(text: str) -> str:
@@ -100,22 +118,18 @@ def one_line(text: str) -> str:
 
 
 def _functions(step: runs.RunStep) -> set[str]:
-    return {call.id for call in _calls(step) if call.type == "function"}
+    return {words(call, "id") for call in _calls(step) if field(call, "type") == "function"}
 
 
-def _calls(step: runs.RunStep) -> Sequence[runs.ToolCall]:
-    """A step's calls of tools. Servers leave out what is not known yet: a list, an object, code's outputs."""
-    details = step.step_details
-    return (details.tool_calls or []) if details and details.type == "tool_calls" else []
+def _calls(step: runs.RunStep) -> list[Any]:
+    return listed(step, "step_details", "tool_calls")
+
+
+def _title(call: object) -> str:
+    return _TITLES.get(words(call, "type"), "")
 
 
 def _status(step: runs.RunStep) -> TaskStatus:
     if step.status == "in_progress":
         return TaskStatus.IN_PROGRESS
     return TaskStatus.COMPLETE if step.status == "completed" else TaskStatus.ERROR
-
-
-def _details(call: runs.ToolCall) -> str:
-    if call.type != "code_interpreter" or not call.code_interpreter:
-        return ""
-    return one_line(call.code_interpreter.input or "")

@@ -43,6 +43,7 @@ from bot.backends.responses.events import (
     failure_of,
     output_of,
     read_stream,
+    spent,
     usage_of,
 )
 from bot.backends.retries import Patience, patiently
@@ -134,7 +135,7 @@ class LocalBackend:
     async def transcribe(self, audio: Attachment) -> str:  # noqa: ARG002 - nothing can listen
         raise BackendUnsupported("recordings cannot be written down with this backend")
 
-    async def create_thread(self, key: ThreadKey, history: Sequence[Message]) -> str:  # noqa: ARG002 - nobody else's
+    async def create_thread(self, key: ThreadKey, history: Sequence[Message], assistant: Assistant) -> str:  # noqa: ARG002
         thread = f"local-{uuid.uuid4().hex}"
         said = [await item_of(message, self.message_limit // 2) for message in history if _says(message)]
         await Conversation.begin(self._histories, thread, said)
@@ -212,6 +213,8 @@ class LocalBackend:
                 async for event in events:
                     yield event
             if failed_for_its_model(progress) and approach.pass_over():
+                for used in spent(progress.ended):
+                    yield used
                 continue
             refusal = _refusal(progress)
             if refusal is None:

@@ -21,7 +21,7 @@ from bot.backends.responses.parameters import Asked, output_item
 from bot.backends.responses.runs import ResponseRuns
 from bot.backends.retries import LOCK_PATIENCE, Patience
 from bot.backends.transcription import transcribed
-from bot.backends.vector_stores import VectorStores
+from bot.backends.vector_stores import VectorStores, lacks_store
 from bot.engine.ports import (
     Ability,
     Assistant,
@@ -123,7 +123,7 @@ class ResponsesBackend:
         except openai.APIError as error:
             raise translated(error) from error
 
-    async def create_thread(self, key: ThreadKey, history: Sequence[Message]) -> str:
+    async def create_thread(self, key: ThreadKey, history: Sequence[Message], assistant: Assistant) -> str:  # noqa: ARG002
         try:
             said = [message for message in history if message.text.strip() or message.files]
             # Files of long ago that only code could open are known by name: a container is the next run's own.
@@ -227,7 +227,7 @@ class ResponsesBackend:
     async def _explained(self, error: openai.APIError, request: RunRequest | None = None) -> BackendError:
         """What a refusal means: a 404 can be the model's, the conversation's, or the whole protocol's."""
         assistant = request.assistant if request else None
-        if assistant is not None and assistant.files and _lacks_store(error):
+        if assistant is not None and assistant.files and lacks_store(error):
             self._stores.forget(assistant)
             return RunBroken(
                 "The files that this assistant searches were gone from the server. They are sent again: please try "
@@ -247,12 +247,6 @@ class ResponsesBackend:
         except openai.APIError as second:
             return translated(second, assistant)
         return translated(error, assistant)
-
-
-def _lacks_store(error: openai.APIError) -> bool:
-    """Somebody else may have deleted it, or another Bobbin whose files of the same assistant are others."""
-    refused = isinstance(error, openai.NotFoundError | openai.BadRequestError)
-    return refused and "vector store" in str(error.message).lower().replace("_", " ")
 
 
 async def _told(text: str) -> AsyncGenerator[RunEvent, None]:

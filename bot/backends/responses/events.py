@@ -12,7 +12,7 @@ from bot.backends.failures import cut_off, raised_in_run, run_needs_other_model
 from bot.backends.responses.items import ContainerFile, begun_task, cited_files, ended_task, sources_of
 from bot.backends.transcript import Transcript
 from bot.backends.usage import counted, detailed
-from bot.engine.ports import RunEnded, RunEvent, RunStarted, RunStatus, Source, Sources, TextDelta, TextDone
+from bot.engine.ports import RunEnded, RunEvent, RunStarted, RunStatus, Source, Sources, Spent, TextDelta, TextDone
 from bot.errors import BackendError
 
 
@@ -148,6 +148,12 @@ def usage_of(response: types.Response) -> dict[str, int]:
         **detailed(response.usage, "input_tokens_details", cached_tokens="cached_tokens"),
         **detailed(response.usage, "output_tokens_details", reasoning_tokens="reasoning_tokens"),
     }
+
+
+def spent(response: types.Response | None) -> list[Spent]:
+    """What a response used that another takes the place of; nothing where no server counts."""
+    used = usage_of(response) if response is not None else {}
+    return [Spent(used, response.model or None)] if response is not None and used else []
 
 
 def failure_of(response: types.Response) -> BackendError:

@@ -25,6 +25,7 @@ from bot.backends.responses.events import (
     failure_of,
     output_of,
     read_stream,
+    spent,
     usage_of,
 )
 from bot.backends.responses.files import ResponseFiles, picture
@@ -108,6 +109,8 @@ class ResponseRuns:
             if not (models and failed_for_its_model(progress)):
                 break
             _log.warning("model-passed-over", model=progress.ended and progress.ended.model, run=request.run)
+            for used in spent(progress.ended):
+                yield used
             asked = await self._still_asked(request, asked, messages, after)
         async with aclosing(_told(answer) if answer else self._concluded(request, progress)) as last:
             async for event in last:

@@ -78,9 +78,21 @@ _AGENT = shape(
         "multi_agent": mapping,
         "reasoning": _REASONING,
         "service_tier": _TIER,
-        "text": mapping,
+        "text": shape(
+            optional={
+                "format": tagged({"text": shape(_KIND), "json_schema": shape({**_KIND, "schema": mapping})}),
+                "verbosity": one_of("low", "medium", "high"),
+            }
+        ),
         "tools": array(_TOOL),
     },
+)
+_PLACE = pattern(r"^/workspace/(?!outputs$|\.codex/|\.managed-agents)[^/\\]+(/[^/\\]+)*$")
+HOSTED_FILE = tagged(
+    {
+        "file_id": shape({**_KIND, "file_id": text(minimum=1), "path": _PLACE}),
+        "inline": shape({**_KIND, "data": text(), "path": _PLACE}),
+    }
 )
 _ENVIRONMENT = tagged(
     {
@@ -93,9 +105,9 @@ _ENVIRONMENT = tagged(
                     {"access": one_of("enabled", "disabled", "restricted")},
                     {"allowed_domains": array(text()), "blocked_domains": array(text())},
                 ),
+                "files": array(HOSTED_FILE),
                 **dict.fromkeys(
-                    ("capability_directories", "desktop", "env", "files", "packages", "plugins", "setup_commands"),
-                    anything,
+                    ("capability_directories", "desktop", "env", "packages", "plugins", "setup_commands"), anything
                 ),
                 "skills": anything,
             },

@@ -33,6 +33,7 @@ from bot.playground.openai.errors import bad_request
 from bot.playground.openai.events import Event, EventLog
 from bot.playground.openai.mcp_approvals import is_allowed, server_of
 from bot.playground.openai.records import Json, new_id
+from bot.playground.openai.seen_files import seen_in_sandbox
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Sequence
@@ -330,7 +331,7 @@ class SessionTurns:
         agent = self._session["agent"]
         pairs = [pair for pair in map(_pair, self._items.values()) if pair]
         spoken = [each for each in self._items.values() if _pair(each)]
-        files = tuple(_images(spoken))
+        files = (*_images(spoken), *seen_in_sandbox(self._state, self._session["environment"]))
         tools = [str(tool.get("name") or tool["type"]) for tool in agent["tools"]]
         if self._session["environment"]["type"] != "none":
             tools.append("code_interpreter")

@@ -11,6 +11,7 @@ from aiohttp import web
 from bot.playground.openai import agent_schemas as schemas
 from bot.playground.openai.agent_turns import DECISION, SessionTurns
 from bot.playground.openai.calls import Call, page, stream
+from bot.playground.openai.errors import ApiError
 from bot.playground.openai.events import Event, EventLog
 from bot.playground.openai.parameters import one_of, text
 from bot.playground.openai.records import Json, new_id
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from bot.playground.openai.brain import Brain
     from bot.playground.openai.faults import Fault
+    from bot.playground.openai.records import File
     from bot.playground.openai.router import Route
     from bot.playground.openai.state import Options, State
 
@@ -51,11 +53,14 @@ class AgentEndpoints:
         yield "GET", f"{session}/turns/{{turn}}/items", self.list_turn_items
         yield "GET", f"{session}/artifacts", self.list_artifacts
         yield "GET", f"{session}/artifacts/{{artifact}}/content", self.content
+        yield "POST", "/agents/environments/{environment}/files", self.place
 
     async def create(self, call: Call) -> Json | web.StreamResponse:
         body = call.checked(schemas.session_create)
         self._options.check_model(body["agent"]["model"])
         self._options.switches.check_load(body["agent"]["model"])
+        for file in body["environment"].get("files") or ():
+            self._check_file(file)
         session = self._new(body)
         self._state.agent_sessions[session["id"]] = session
         for kind in (self._state.agent_turns, self._state.agent_items, self._state.artifacts):
@@ -134,6 +139,21 @@ class AgentEndpoints:
         artifact = self._state.find(artifacts, call.path("artifact"), "artifact")
         return web.Response(body=base64.b64decode(artifact["content"]))
 
+    async def place(self, call: Call) -> Json:
+        """A file into a sandbox, between two turns; it takes the place of one that was there."""
+        environments = {each["environment"].get("id"): each for each in self._state.agent_sessions.values()}
+        session = self._state.find(environments, call.path("environment"), "environment")
+        file = call.checked(schemas.HOSTED_FILE)
+        size = self._check_file(file)
+        if session["status"] != "idle":
+            raise ApiError(409, "Files are uploaded between turns.")
+        environment = session["environment"]
+        others = [each for each in environment["files"] if each["path"] != file["path"]]
+        changed = {**environment, "files": [*others, file]}
+        self._state.agent_sessions[session["id"]] = {**session, "environment": changed}
+        place = {"path": file["path"], "size_bytes": size, "environment_id": environment["id"]}
+        return {"object": "agent.environment.file", **place}
+
     async def stop(self) -> None:
         """Drops all turns where they are."""
         await asyncio.gather(*(each.stop() for each in self._turns.values()))
@@ -149,6 +169,13 @@ class AgentEndpoints:
                 turns.hand_in(event["call_id"], event["turn_id"], event)
             case _:
                 turns.decide(event["request_id"], event["response"]["decision"])
+
+    def _check_file(self, file: Json) -> int:
+        """Refuses an upload that there is not. Returns the file's size."""
+        if file["type"] == "inline":
+            return len(base64.b64decode(file["data"]))
+        found: File = self._state.find(self._state.files, file["file_id"], "file")
+        return found.bytes
 
     def _new(self, body: Json) -> Json:
         given = {name: value for name, value in body["agent"].items() if value is not None}

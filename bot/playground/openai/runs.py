@@ -15,6 +15,7 @@ from bot.playground.openai.records import Json, Run, Thread, new_id
 from bot.playground.openai.run_execution import RunExecution
 from bot.playground.openai.run_output import FOUND_CONTENT, shown_step
 from bot.playground.openai.threads import ThreadEndpoints, attach, new_message
+from bot.playground.openai.vector_store_files import check_there, stores_of_resources
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -145,6 +146,8 @@ class RunEndpoints:
     def _new_run(self, thread: Thread, body: Json) -> Run:
         assistant = self._state.find(self._state.assistants, body["assistant_id"], "assistant")
         model = body.get("model") or assistant.model
+        if any(tool["type"] == "file_search" for tool in body.get("tools") or assistant.tools):
+            check_there(self._state, stores_of_resources(assistant.tool_resources, thread.tool_resources))
         self._options.check_model(model)
         if "stream" in body and self._options.streaming == "refuse":
             raise bad_request("Unrecognized request argument supplied: stream")

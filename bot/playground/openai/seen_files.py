@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bot.playground.openai import limits
@@ -74,6 +75,14 @@ def seen_in_containers(state: State, tools: Iterable[Json]) -> Iterator[SeenFile
         if tool["type"] == "code_interpreter" and isinstance(tool["container"], dict):
             for key in tool["container"].get("file_ids") or ():
                 yield _stored(state, key, "file", None)
+
+
+def seen_in_sandbox(state: State, environment: Json) -> Iterator[SeenFile]:
+    """The uploads that lie in an agent's sandbox, by the names that they have there."""
+    for file in environment.get("files") or ():
+        if file["type"] == "file_id":
+            seen = _stored(state, file["file_id"], "file", None)
+            yield replace(seen, name=file["path"].rpartition("/")[2])
 
 
 def _content(item: Json) -> tuple[str, Sequence[Json]]:

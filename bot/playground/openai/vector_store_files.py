@@ -111,10 +111,14 @@ def find_store(state: State, key: str) -> VectorStore:
 
 def check_stores(state: State, tools: Iterable[Json]) -> None:
     """Refuses a file search in stores that are not there or have expired."""
-    for tool in tools:
-        for key in tool["vector_store_ids"] if tool["type"] == "file_search" else ():
-            if wire(state, find_store(state, key))["status"] == "expired":
-                raise bad_request(f"Vector store with id ['{key}'] is expired.", param="tools")
+    check_there(state, stores_of_tools(tools))
+
+
+def check_there(state: State, stores: Iterable[str]) -> None:
+    """Refuses stores that are not there or have expired."""
+    for key in stores:
+        if wire(state, find_store(state, key))["status"] == "expired":
+            raise bad_request(f"Vector store with id ['{key}'] is expired.", param="tools")
 
 
 def searchable(state: State, stores: Iterable[str]) -> dict[str, File]:
