@@ -53,18 +53,20 @@ _SLACK_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
 _HANDOVER = 5.0
 #: Seconds between the words of the playground's own answers, so that one sees them arrive.
 _TYPING = 0.03
+#: The playground's own assistants, which have tools to try.
+_TO_TRY = Path(__file__).parent / "playground" / "assistants"
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[str]:
-    """Bobbin, connected and answering; yields how Slack reaches it. On leaving it takes no more work, gives what
-    runs some seconds, and keeps the rest for the next start.
+async def running(settings: Settings, more: Path | None = None) -> AsyncIterator[str]:
+    """Bobbin, connected and answering, with the settings' assistants and perhaps a folder of `more`; yields how Slack
+    reaches it. On leaving it takes no more work, gives what runs some seconds, and keeps the rest for the next start.
 
     Raises SettingsError, AssistantFileError, SlackRefused or StorageError before anything was begun that others could
     see.
     """
     settings.check_for_serving()
-    assistants = load_assistants(settings.bobbin_assistants, settings.bobbin_default_assistant)
+    assistants = load_assistants(settings.bobbin_assistants, settings.bobbin_default_assistant, more)
     assistants = with_tokens(assistants, environment())
     async with AsyncExitStack() as stack:
         storage: Storage = await SqliteStorage.open(settings.database_url, owner_wait=settings.bobbin_grace + _HANDOVER)
@@ -230,5 +232,8 @@ async def playing(port: int, folder: Path) -> AsyncIterator[str]:
             overrides |= {"openai_base_url": server.url}
             if "bobbin_backend" not in chosen.model_fields_set:
                 overrides |= {"bobbin_backend": "assistants"}
-        await stack.enter_async_context(running(load_settings(**overrides)))
+        # Whoever sets neither has not got to know tools yet: there is an assistant to try them with.
+        new = not {"bobbin_assistants", "bobbin_tools"} & chosen.model_fields_set
+        overrides |= {"bobbin_tools": "bot.tools.examples"} if new else {}
+        await stack.enter_async_context(running(load_settings(**overrides), _TO_TRY if new else None))
         yield slack.page_url

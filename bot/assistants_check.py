@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bot.backends import ABILITIES
 from bot.engine.assistant_files import definitions, read_assistant
-from bot.engine.assistants import problems_of, same_keys, told_left_out
+from bot.engine.assistants import missing_tokens, problems_of, same_keys, told_left_out
 from bot.engine.ports import Assistant
 from bot.errors import AssistantFileError
 from bot.settings import Settings, environment
@@ -15,12 +15,12 @@ from bot.tools.toolbox import CombinedToolbox, open_toolbox
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """A file that was looked at (or a setting), and each of its mistakes, a line each; `without` says which optional
-    tools the backend cannot carry."""
+    """A file that was looked at (or a setting), and each of its mistakes, a line each; `notes` say what is no mistake
+    of the file's: optional tools that the backend cannot carry, tokens that are not set here."""
 
     at: str
     mistakes: tuple[str, ...] = ()
-    without: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 def look(settings: Settings, folder: Path | None) -> Iterator[Looked]:
@@ -52,4 +52,7 @@ def _looked(path: Path, settings: Settings, toolbox: CombinedToolbox, known: dic
         *same_keys((known.setdefault(assistant.key, assistant), assistant)),
         *problems_of(assistant, backend, abilities, toolbox.known(), toolbox.servers()),
     )
-    return Looked(str(path), mistakes, told_left_out(assistant, backend, abilities))
+    notes = [f"{name} is not set here" for name in missing_tokens(assistant, environment())]
+    if without := told_left_out(assistant, backend, abilities):
+        notes.insert(0, without)
+    return Looked(str(path), mistakes, tuple(notes))

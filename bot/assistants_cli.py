@@ -1,6 +1,8 @@
 """`bobbin assistants`: list, check, import, try. Parsing only."""
 
 import asyncio
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -8,8 +10,9 @@ import typer
 
 from bot.engine.assistants import load_assistants
 from bot.log import configure
-from bot.old_assistants import imported, read_objects, write_files
-from bot.settings import Settings, load_settings
+from bot.old_assistants import imported, old_ids, write_files
+from bot.old_objects import read_objects
+from bot.settings import Settings, environment, load_settings
 
 #: What a shell expects of a program that Ctrl-C ended (https://tldp.org/LDP/abs/html/exitcodes.html).
 _INTERRUPTED = 130
@@ -43,7 +46,7 @@ def check(folder: Annotated[Path | None, typer.Argument(help="Where the files ar
         for mistake in looked.mistakes:
             typer.echo(f"not ok  {mistake}")
         if not looked.mistakes:
-            typer.echo(f"ok      {looked.at}" + (f" ({looked.without})" if looked.without else ""))
+            typer.echo(f"ok      {looked.at}" + (f" ({'; '.join(looked.notes)})" if looked.notes else ""))
         wrong = wrong or bool(looked.mistakes)
     if wrong:
         raise typer.Exit(1)
@@ -51,24 +54,28 @@ def check(folder: Annotated[Path | None, typer.Argument(help="Where the files ar
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="Assistant objects, saved as JSON.")],
+    file: Annotated[Path, typer.Argument(help="Assistant objects, saved as JSON or JSONL.")],
     into: Annotated[Path | None, typer.Option(help="The folder to write to.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
 ) -> None:
     """Make files of assistants that were saved from the old Assistants API, and say what does not carry over; exit
-    code 1 where an assistant could not be made a file."""
+    code 1 where something saved could not be made a file."""
     saved = read_objects(file)
-    result = imported(saved.objects)
-    written = write_files(result.made, into or _settings().bobbin_assistants, force=force)
+    folder = into or _settings().own_assistants
+    result = imported(saved.objects, datetime.now(UTC).date(), old_ids(folder))
+    written = write_files(result.made, folder, force=force)
     for each, path in zip(result.made, written, strict=True):
         typer.echo(str(path))
         for loss in each.losses:
             typer.echo(f"  does not carry over: {loss}")
-    for refusal in result.refused:
+        for note in each.notes:
+            typer.echo(f"  note: {note}")
+    not_imported = (*saved.foreign, *result.refused)
+    for refusal in not_imported:
         typer.echo(f"not imported: {refusal}")
     if saved.cut_after is not None:
         typer.echo(_cut(file, saved.cut_after))
-    if result.refused:
+    if not_imported:
         raise typer.Exit(1)
 
 
@@ -80,10 +87,15 @@ def try_(
     """Ask one question in the terminal, through the configured backend. Needs no Slack."""
     try:
         # Imported here: it takes a second, which no other command should wait for.
-        from bot.terminal import Terminal
+        from bot.terminal import Terminal, one_place
         from bot.trial import attempt
 
-        terminal = Terminal(lambda text: typer.echo(text, nl=False), lambda line: typer.secho(line, err=True, dim=True))
+        note = typer.echo if "NO_COLOR" in environment() else partial(typer.secho, dim=True)  # https://no-color.org
+        terminal = Terminal(
+            lambda text: typer.echo(text, nl=False),
+            lambda line: note(line, err=True),
+            together=one_place(),
+        )
         asyncio.run(attempt(_settings(), key, question, terminal))
     except KeyboardInterrupt:
         raise typer.Exit(_INTERRUPTED) from None

@@ -15,7 +15,15 @@ import typer
 
 from bot import __version__
 from bot.assistants_cli import app as assistants
-from bot.errors import BobbinError, SlackRefused
+from bot.errors import (
+    BackendBusy,
+    BackendUnreachable,
+    BobbinError,
+    RunBroken,
+    SlackRefused,
+    ThreadGone,
+    ThreadLocked,
+)
 from bot.log import configure
 from bot.settings import Settings, load_settings
 from bot.usage.forms import Form, formed
@@ -33,6 +41,8 @@ app.add_typer(assistants, name="assistants")
 #: What a shell expects of a program that was told wrong, and of one that failed
 #: (https://tldp.org/LDP/abs/html/exitcodes.html).
 _USAGE_ERROR, _FAILURE = 2, 1
+#: Nothing that has to be put right here: it may be well another time.
+_PASSING = (SlackRefused, BackendBusy, BackendUnreachable, RunBroken, ThreadGone, ThreadLocked)
 
 
 def main() -> None:
@@ -43,7 +53,7 @@ def main() -> None:
     except (BobbinError, StorageError) as error:
         message = error.sentence if isinstance(error, BobbinError) else str(error)
         typer.echo(f"bobbin: {message}", err=True)
-        sys.exit(_FAILURE if isinstance(error, SlackRefused) else _USAGE_ERROR)
+        sys.exit(_FAILURE if isinstance(error, _PASSING) else _USAGE_ERROR)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EIO):
             raise

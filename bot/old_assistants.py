@@ -3,18 +3,21 @@
 https://platform.openai.com/docs/api-reference/assistants/object
 """
 
-import json
+import itertools
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
 
 from bot.engine.assistant_files import parse_assistant
 from bot.errors import AssistantFileError, BobbinError
+from bot.old_objects import id_of
 from bot.retired_models import may_refuse_sampling, retirement
 
 #: Hosted tools by their names in the API; `retrieval` is what its first version called file search.
@@ -31,26 +34,22 @@ _KNOWN = frozenset(
 )
 #: What a file may have of them, in characters; the old API's own limits.
 _NAME_LIMIT, _DESCRIPTION_LIMIT = 256, 512
+#: The line of a file that says which assistant it was; so it is known again when it is imported once more.
+_WAS = re.compile(r"# was (\S+) in the Assistants API")
+#: In the place of an old id: a key that was given away in this import.
+_TAKEN = " "
 #: Of a file's name; what else it has is its ending, and a number where two are called the same.
 _KEY_LIMIT = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """One assistant: its key, its file's text, and what does not carry over, a line each."""
+    """One assistant: its key, its file's text, what does not carry over, and what is good to know, a line each."""
 
     key: str
     text: str
     losses: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """Assistant objects as they were saved. `cut_after` is the id of the last one where the API had more of them, and
-    empty where it did not say which that is; None where these are all."""
-
-    objects: Sequence[Mapping[str, Any]]
-    cut_after: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,48 +60,47 @@ class Import:
     refused: tuple[str, ...] = ()
 
 
-def read_objects(file: Path) -> Saved:
-    """The assistant objects that a file holds. Raises BobbinError."""
+def old_ids(folder: Path) -> Mapping[str, str]:
+    """The keys of the files in a folder, each with the old id of its assistant; empty where it has none."""
+    return {path.stem.lower(): _old_id(path) for path in folder.glob("*.md")}
+
+
+def _old_id(path: Path) -> str:
     try:
-        # Some programs put a byte order mark in front.
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BobbinError(f"{file} is not UTF-8.") from error
-    except OSError as error:
-        raise BobbinError(f"{file} cannot be read ({(error.strerror or '').lower()}).") from error
-    return assistants_in(text, str(file))
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # what cannot be read is nothing that was imported, and is not touched
+        return ""
+    header = itertools.takewhile(lambda line: line.rstrip() != "---", lines[1:])
+    return next((found[1] for line in header if (found := _WAS.fullmatch(line.rstrip()))), "")
 
 
-def assistants_in(text: str, source: str) -> Saved:
-    """The assistant objects in a JSON text: one, a list of them, or the API's list answer. Raises BobbinError."""
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BobbinError(f"{source} is not JSON: {error}.") from error
-    answer = found if isinstance(found, Mapping) and isinstance(found.get("data"), list) else {"data": found}
-    objects = answer["data"] if isinstance(answer["data"], list) else [answer["data"]]
-    for place, each in enumerate(objects, 1):
-        if not isinstance(each, Mapping) or not _words(each.get("model")):
-            raise BobbinError(f"{source}: entry {place} is no assistant; an assistant has a model.")
-        if each.get("object") not in (None, "assistant"):
-            raise BobbinError(f"{source}: entry {place} is no assistant; its `object` is something else.")
-    if not objects:
-        raise BobbinError(f"{source} holds no assistant.")
-    if answer.get("has_more") is not True:
-        return Saved(objects)
-    return Saved(objects, cut_after=_words(answer.get("last_id")) or _words(objects[-1].get("id")))
-
-
-def imported(objects: Sequence[Mapping[str, Any]]) -> Import:
-    """Each object as a file, under a key of its own. One that no file can hold is not in the way of the others."""
+def imported(
+    objects: Sequence[Mapping[str, Any]], today: date, there: Mapping[str, str] = MappingProxyType({})
+) -> Import:
+    """Each object as a file, under a key of its own: that of its file where it was imported before, else a free one.
+    `there` are the keys that are taken, with their old ids. An object that no file can hold is not in the way of the
+    others."""
     made: list[Imported] = []
     refused: list[str] = []
+    taken = dict(there)
     for each in objects:
+        key = _key(each, taken)
         try:
-            made.append(_imported(_free(_slug(_words(each.get("name"))), {other.key for other in made}), each))
+            made.append(_imported(key, each, today))
         except AssistantFileError as error:
             refused += (error.sentence, *error.more)
+        else:
+            taken[key] = _TAKEN
     return Import(tuple(made), tuple(refused))
+
+
+def _key(old: Mapping[str, Any], taken: Mapping[str, str]) -> str:
+    number, slug = id_of(old), _slug(_words(old.get("name")))
+    own = next((key for key, other in taken.items() if number and other == number), None)
+    if own is not None:
+        return own
+    # Without an id nothing tells two of one name apart; then it may be the same.
+    return slug if not number and taken.get(slug) == "" else _free(slug, taken)
 
 
 def write_files(made: Sequence[Imported], folder: Path, *, force: bool) -> list[Path]:
@@ -123,26 +121,28 @@ def write_files(made: Sequence[Imported], folder: Path, *, force: bool) -> list[
     return targets
 
 
-def _imported(key: str, old: Mapping[str, Any]) -> Imported:
+def _imported(key: str, old: Mapping[str, Any], today: date) -> Imported:
     """Raises AssistantFileError where no file can hold it."""
-    losses = list(_losses(old))
+    model = _model(old, today)
+    losses = list(_losses(old, model))
     instructions = _clean(old.get("instructions")).strip()
     if not instructions:
         instructions = "You are a helpful assistant."
         losses.append("it had no instructions; a general line stands in their place")
-    text = f"---\n{_header(key, old)}---\n{instructions}\n"
-    name, number = _words(old.get("name"))[:_NAME_LIMIT], _words(old.get("id"))[:_NAME_LIMIT]
+    name, number = _words(old.get("name"))[:_NAME_LIMIT], id_of(old)
+    was = f"# was {number} in the Assistants API\n" if number else ""
+    text = f"---\n{was}{_header(key, old, model)}---\n{instructions}\n"
     parse_assistant(key, text, f"{name or key} ({number})" if number else name or key)
-    return Imported(key, text, tuple(losses))
+    return Imported(key, text, tuple(losses), tuple(_notes(model)))
 
 
-def _header(key: str, old: Mapping[str, Any]) -> str:
+def _header(key: str, old: Mapping[str, Any], model: str) -> str:
     settings: dict[str, Any] = {
         "name": _words(old.get("name"))[:_NAME_LIMIT] or key,
         "description": _words(old.get("description"))[:_DESCRIPTION_LIMIT],
-        "model": _model(old),
+        "model": model,
         "tools": list(dict.fromkeys(_HOSTED[_type(tool)] for tool in _tools(old) if _type(tool) in _HOSTED)),
-        **{name: _kept_number(name, old) for name in _NUMBERS},
+        **{name: _kept_number(name, old, model) for name in _NUMBERS},
         "reasoning_effort": _effort(old.get("reasoning_effort")),
         "response_format": _format(old.get("response_format")),
     }
@@ -153,14 +153,12 @@ def _header(key: str, old: Mapping[str, Any]) -> str:
 # What is lost
 
 
-def _losses(old: Mapping[str, Any]) -> Iterator[str]:
-    """What an object has that its file does not say."""
+def _losses(old: Mapping[str, Any], model: str) -> Iterator[str]:
+    """What an object has that its file, which has this model, does not say."""
     for name, limit in (("name", _NAME_LIMIT), ("description", _DESCRIPTION_LIMIT)):
         yield from _text_losses(name, old.get(name), limit)
-    model = _words(old["model"])
-    if end := retirement(model):
-        until = f"{end.ends} at the latest" if end.of_family else end.ends
-        yield f"model {model} (at OpenAI until {until}): {end.successor} stands in its place"
+    if model != _words(old["model"]) and (end := retirement(_words(old["model"]))):
+        yield f"model {_words(old['model'])} (at OpenAI until {end.until}): {model} stands in its place"
     yield from _odd_tools(old.get("tools"))
     for tool in _tools(old):
         yield from _tool_losses(tool)
@@ -170,7 +168,7 @@ def _losses(old: Mapping[str, Any]) -> Iterator[str]:
     if old.get("reasoning_effort") is not None and _effort(old["reasoning_effort"]) is None:
         yield "reasoning_effort is nothing that can be used"
     for name in _NUMBERS:
-        yield from _number_losses(name, old)
+        yield from _number_losses(name, old, model)
     yield from _format_losses(old.get("response_format"))
     for name, value in old.items():
         if name not in _KNOWN and value not in (None, "", [], {}):
@@ -194,12 +192,12 @@ def _odd_tools(tools: Any) -> Iterator[str]:
         yield "tools is nothing that can be used"
 
 
-def _number_losses(name: str, old: Mapping[str, Any]) -> Iterator[str]:
+def _number_losses(name: str, old: Mapping[str, Any], model: str) -> Iterator[str]:
     value = _number(name, old.get(name))
     if old.get(name) is not None and value is None:
         yield f"{name} is nothing that can be used"
-    elif value not in (None, _USUAL_NUMBER, _kept_number(name, old)):
-        yield f"{name} {value:g} is left out, because {_model(old)} may refuse it"
+    elif value not in (None, _USUAL_NUMBER, _kept_number(name, old, model)):
+        yield f"{name} {value:g} is left out, because {model} may refuse it"
 
 
 def _tool_losses(tool: Mapping[str, Any]) -> Iterator[str]:
@@ -248,7 +246,7 @@ def _format_losses(old: Any) -> Iterator[str]:
     if written is None:
         yield "response_format cannot be written here"
     elif isinstance(written, Mapping):
-        rest = {name for name, value in old["json_schema"].items() if value and name not in ("name", "schema")}
+        rest = {name for name, value in old["json_schema"].items() if value and name not in written}
         if rest:
             yield f"response_format: {_names(sorted(rest))} of its schema is not kept"
 
@@ -259,19 +257,27 @@ def _names(value: Any) -> str:
     return ", ".join(_words(each) or "?" for each in parts[:20])[:500] + (", …" if len(parts) > 20 else "")
 
 
+def _notes(model: str) -> Iterator[str]:
+    if end := retirement(model):
+        yield (
+            f"model {model} is at OpenAI until {end.until}; with fallback_models: [{end.successor}] that one answers "
+            "from then on"
+        )
+
+
 # What is kept
 
 
-def _model(old: Mapping[str, Any]) -> str:
-    """An object's model, or what stands in its place."""
+def _model(old: Mapping[str, Any], today: date) -> str:
+    """An object's model, or what stands in its place where it has ended."""
     model = _words(old["model"])
     end = retirement(model)
-    return end.successor if end else model
+    return end.successor if end and end.is_over(today) else model
 
 
-def _kept_number(name: str, old: Mapping[str, Any]) -> float | None:
+def _kept_number(name: str, old: Mapping[str, Any], model: str) -> float | None:
     """A number as a file says it. None where it says nothing, cannot, or had better not."""
-    return None if may_refuse_sampling(_model(old)) else _number(name, old.get(name))
+    return None if may_refuse_sampling(model) else _number(name, old.get(name))
 
 
 def _kind(old: Any) -> Any:
@@ -285,8 +291,9 @@ def _format(old: Any) -> Any:
     schema = old.get("json_schema") if isinstance(old, Mapping) else None
     if _kind(old) != "json_schema" or not isinstance(schema, Mapping) or not isinstance(schema.get("schema"), Mapping):
         return None
-    written = {"name": str(schema.get("name") or ""), "schema": schema["schema"]}
-    return written if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", written["name"]) and _comes_back(written) else None
+    kinds = {"name": str, "description": str, "schema": Mapping, "strict": bool}
+    written = {name: schema[name] for name, kind in kinds.items() if isinstance(schema.get(name), kind)}
+    return written if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", written.get("name", "")) and _comes_back(written) else None
 
 
 def _comes_back(value: Any) -> bool:
@@ -335,7 +342,7 @@ def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:_KEY_LIMIT].strip("-") or "assistant"
 
 
-def _free(key: str, taken: set[str]) -> str:
+def _free(key: str, taken: Container[str]) -> str:
     number, free = 2, key
     while free in taken:
         free, number = f"{key}-{number}", number + 1

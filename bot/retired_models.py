@@ -6,6 +6,7 @@ https://developers.openai.com/api/docs/deprecations.
 
 import re
 from dataclasses import dataclass
+from datetime import date
 
 _LUNA, _TERRA, _SOL = "gpt-6-luna", "gpt-6.1-terra", "gpt-6.2-sol"
 
@@ -83,6 +84,13 @@ class Retirement:
     ends: str
     successor: str
     of_family: bool = False
+
+    @property
+    def until(self) -> str:
+        return f"{self.ends} at the latest" if self.of_family else self.ends
+
+    def is_over(self, today: date) -> bool:
+        return date.fromisoformat(self.ends) <= today
 
 
 _KNOWN = {name: Retirement(ends, successor) for ends, successor, names in _ENDS for name in names.split()}

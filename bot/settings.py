@@ -47,6 +47,15 @@ _VARIABLE = re.compile(r"\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)")
 _NO_SECRETS = frozenset({"HOME", "LANG", "LOGNAME", "PATH", "PWD", "SHELL", "TEMP", "TMP", "TMPDIR", "USER"})
 
 _URL = r"^https?://[^\s/]+"
+#: Where a person's own assistants are, unless they say so; and the ones that ship, beside the package in a checkout
+#: and inside it when installed.
+OWN_ASSISTANTS = Path("assistants")
+_SHIPPED_ASSISTANTS = (Path(__file__).parent.parent / "assistants", Path(__file__).parent / "assistants")
+
+
+def _assistants() -> Path:
+    """The folder of assistants where none is set: the person's own if there is one, else what ships."""
+    return next((folder for folder in (OWN_ASSISTANTS, *_SHIPPED_ASSISTANTS) if folder.is_dir()), OWN_ASSISTANTS)
 
 
 def _upper(value: Any) -> Any:
@@ -77,7 +86,7 @@ class Settings(BaseSettings):
     database_url: str = Field(default="sqlite:///bobbin.db", pattern=r"^sqlite:///.+")
     bobbin_backend: Literal["responses", "assistants", "local", "agents"] = "responses"
     bobbin_context_tokens: int = Field(default=32_000, ge=1_000, le=10_000_000)
-    bobbin_assistants: Path = Path("assistants")
+    bobbin_assistants: Path = Field(default_factory=_assistants)
     bobbin_default_assistant: str | None = None
     bobbin_run_timeout: float = Field(default=600.0, ge=1, le=86_400)
     bobbin_grace: float = Field(default=10.0, ge=0, le=3_600)
@@ -88,6 +97,11 @@ class Settings(BaseSettings):
     bobbin_prices: FilePath | None = None
     bobbin_log_format: Literal["console", "json"] = "console"
     bobbin_log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "INFO"
+
+    @property
+    def own_assistants(self) -> Path:
+        """The folder to write an assistant to: never the one that ships."""
+        return self.bobbin_assistants if "bobbin_assistants" in self.model_fields_set else OWN_ASSISTANTS
 
     @property
     def socket_mode(self) -> bool:

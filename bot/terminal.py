@@ -8,22 +8,33 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bot.engine.ports import FileMade, Source, Task, TaskStatus, ToolCall
+from bot.render.harmless import UnlinkedText, unlinked
 
 #: Of what a tool does or says, in one line.
 _NOTE_LIMIT = 300
+#: What is not written: control characters, those that turn the direction of text or hide it, halves of characters. A
+#: few of them every text has, and emoji and some scripts are joined by others.
+_STEERING = frozenset({"Cc", "Cf", "Cs"})
+_HARMLESS = frozenset("\n\t\u200c\u200d")
 
 
 class Terminal:
     """Shows one run. What comes from a model may hold anything: none of it gets to steer the terminal."""
 
-    def __init__(self, say: Callable[[str], object], note: Callable[[str], object]) -> None:
-        """`say` writes text as it is; `note` writes a line elsewhere."""
+    def __init__(self, say: Callable[[str], object], note: Callable[[str], object], *, together: bool = False) -> None:
+        """`say` writes text as it is; `note` writes a line elsewhere, or to the same place where they go `together`."""
         self._say = say
         self._note = note
-        #: The text of earlier legs, and of this one, as far as it is shown.
+        self._together = together
+        #: The text of earlier legs, and of this one.
         self._before = ""
         self._own = ""
+        #: Of this one, without links that lead nowhere (the files are copied): what can be shown, and how much is.
+        self._showable = UnlinkedText()
+        self._shown = 0
         self._line_is_open = False
+        #: What was told of each task while it goes on; None once it is over.
+        self._tasks: dict[str, str | None] = {}
 
     def grow(self, text: str) -> None:
         """More of the answer."""
@@ -31,7 +42,7 @@ class Terminal:
             text = text.lstrip("\n")  # some backends keep the texts of a run apart themselves
             self._write("\n\n" if text else "")
         self._own += text
-        self._write(text)
+        self._show(self._showable.grow(self._own))
 
     def settle(self, text: str) -> None:
         """The answer is whole: what was missed of it is shown. Some backends count one leg, some the whole run."""
@@ -42,20 +53,31 @@ class Terminal:
         elif text.split() != self._own.split():
             # What is written cannot be taken back.
             self.note("the answer was corrected; this is all of it")
-            self._own = ""
+            self._own, self._shown = "", 0
             self.grow(text)
+        self._show(unlinked(self._own))
 
     def leg(self) -> None:
         """Tools are called; what comes after that is a text of its own."""
+        self._show(unlinked(self._own))
         self._before = "\n\n".join(part for part in (self._before, self._own) if part)
-        self._own = ""
+        self._own, self._shown = "", 0
 
     def task(self, task: Task) -> None:
-        """What a tool does, when it begins and where it fails."""
+        """What a tool does, once, when it begins; and what came of it, with what was not known before."""
+        told = self._tasks.setdefault(task.id, "")
         if task.status is TaskStatus.IN_PROGRESS:
-            self.note(f"{task.title} {task.details}")
-        elif task.status is TaskStatus.ERROR:
-            self.note(f"{task.title}: failed {task.output}")
+            if told == "":
+                self._tasks[task.id] = f"{task.title} {task.details}"
+                self.note(f"{task.title} {task.details}")
+        elif told is not None:
+            self._tasks[task.id] = None
+            if task.details and not told.endswith(task.details):
+                self.note(task.details if told else f"{task.title} {task.details}")
+            if task.status is TaskStatus.ERROR:
+                self.note(f"{task.title}: failed {task.output}")
+            elif task.output:
+                self.note(f"{task.title}: {task.output}")
 
     def file(self, file: FileMade) -> None:
         """Copy a file that the run made into the current folder, under a name that is free."""
@@ -67,32 +89,54 @@ class Terminal:
     def note(self, line: str) -> None:
         """A line beside the answer."""
         words = _visible(" ".join(line.split()))
-        self._note(("\n· " if self._line_is_open else "· ") + words[:_NOTE_LIMIT])
-        self._line_is_open = False
+        self._note(self._new_line() + "· " + words[:_NOTE_LIMIT])
 
-    async def approves(self, call: ToolCall) -> bool:
-        """Ask whether a tool may be called. No, where nobody is there to ask."""
+    async def approves(self, call: ToolCall) -> bool | None:
+        """Ask whether a tool may be called. None where nobody is there to ask."""
         if sys.stdin is None or not sys.stdin.isatty():
             self.note(f"{call.name} needs approval, and nobody is at a terminal to give it")
-            return False
+            return None
         where = f" of {call.server}" if call.server else ""
         question = f"May I use {call.name}{where} with {call.arguments}? [y/N] "
-        sys.stderr.write(("\n" if self._line_is_open else "") + _visible(question))
+        sys.stderr.write(self._new_line() + _visible(question))
         sys.stderr.flush()
-        self._line_is_open = False
         return (await _typed(sys.stdin.fileno())).strip().lower() in ("y", "yes")
 
     def end(self, sources: Sequence[Source] = ()) -> None:
         """The last line of the answer is over; below it is what the answer rests on."""
+        self._show(unlinked(self._own))
         if self._line_is_open:
             self._write("\n")
         for number, source in enumerate(sources, 1):
             self._write(f"[{number}] {' '.join(source.title.split())} {source.url or ''}".rstrip() + "\n")
 
+    def _show(self, text: str) -> None:
+        """The beginning of this leg's text, as far as it is not there yet."""
+        if len(text) > self._shown:
+            self._write(text[self._shown :])
+            self._shown = len(text)
+
     def _write(self, text: str) -> None:
         if text:
-            self._say("".join(each for each in text if each in "\n\t" or unicodedata.category(each) != "Cc"))
+            self._say(
+                "".join(each for each in text if each in _HARMLESS or unicodedata.category(each) not in _STEERING)
+            )
             self._line_is_open = not text.endswith("\n")
+
+    def _new_line(self) -> str:
+        """What stands between the answer's open line and a line beside it, where both are seen in one place."""
+        if not (self._together and self._line_is_open):
+            return ""
+        self._line_is_open = False
+        return "\n"
+
+
+def one_place() -> bool:
+    """Whether standard output and standard error go to the same terminal, file or pipe."""
+    try:
+        return os.path.samestat(os.fstat(sys.stdout.fileno()), os.fstat(sys.stderr.fileno()))
+    except (OSError, ValueError, AttributeError):  # closed, or none of the system's
+        return False
 
 
 def _visible(text: str) -> str:

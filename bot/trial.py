@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bot.app import connect_backend
 from bot.engine.answer import MOST_LEGS
-from bot.engine.assistants import fitted, load_assistants, problems_of, told_left_out, with_tokens
+from bot.engine.assistants import fitted, load_assistants, problems_of, told_left_out, with_its_tokens
 from bot.engine.ports import (
     Assistant,
     Backend,
@@ -42,6 +42,8 @@ from storage.sqlite import SqliteStorage
 _PLACE = ThreadKey("terminal", "terminal", "1.000000")
 #: Seconds to end a run at the backend, for whoever pressed Ctrl-C.
 _CANCEL_PATIENCE = 10.0
+#: What a model is told where a call needs a person and there is none.
+_NOBODY = "This needs approval, and nobody could be asked."
 
 
 async def attempt(settings: Settings, key: str, question: str, terminal: Terminal) -> None:
@@ -50,7 +52,8 @@ async def attempt(settings: Settings, key: str, question: str, terminal: Termina
         raise BobbinError("The question is empty.")
     question = question.encode("utf-8", "replace").decode()  # a terminal hands on any bytes
     assistants = load_assistants(settings.bobbin_assistants, settings.bobbin_default_assistant)
-    assistant = with_tokens(assistants, environment()).get(key)
+    # Only its own: what another lacks is no reason not to try this one.
+    assistant = with_its_tokens(assistants.get(key), environment())
     async with AsyncExitStack() as stack:
         # Nothing of it is kept.
         storage = await SqliteStorage.open("sqlite:///:memory:")
@@ -101,7 +104,7 @@ async def _request(
 
 
 def _check(assistant: Assistant, backend: Backend, toolbox: CombinedToolbox) -> None:
-    """Only of this one: another that cannot be used here is no reason not to try it."""
+    """Raises AssistantFileError for the first thing that it wants and cannot have here."""
     for problem in problems_of(assistant, backend.name, backend.abilities, toolbox.known(), toolbox.servers()):
         raise AssistantFileError(problem)
 
@@ -137,7 +140,9 @@ class _Trial:
         self._terminal.end(self._sources)
         ended = self._ended
         if ended is not None and ended.status is not RunStatus.COMPLETED:
-            raise BobbinError(ended.reason or f"The run ended as {ended.status}.")
+            # What was cut off will be cut off again; what failed may not fail again.
+            kind = BobbinError if ended.status is RunStatus.INCOMPLETE else RunBroken
+            raise kind(ended.reason or f"The run ended as {ended.status}.")
 
     async def _legs(self) -> None:
         for _ in range(MOST_LEGS):
@@ -187,7 +192,8 @@ class _Trial:
         if self._toolbox.needs_approval(self._request.assistant, call):
             approved = await self._approved(call)
             if not approved:
-                return ToolOutput(call.id, "The person denied this. Nothing was done.", failed=True, approved=False)
+                why = "The person denied this." if approved is not None else _NOBODY
+                return ToolOutput(call.id, f"{why} Nothing was done.", failed=True, approved=False)
             if call.server is not None:  # the provider makes the call
                 return ToolOutput(call.id, "Approved.", approved=True)
         self._terminal.note(f"Uses {call.name} {call.arguments}")
@@ -196,8 +202,8 @@ class _Trial:
             self._terminal.note(f"{call.name}: failed {output.text}")
         return output
 
-    async def _approved(self, call: ToolCall) -> bool:
-        """Ask the person, for as long as they take."""
+    async def _approved(self, call: ToolCall) -> bool | None:
+        """Ask the person, for as long as they take. None where there is nobody."""
         loop = asyncio.get_running_loop()
         left = (self._deadline.when() or loop.time()) - loop.time()
         self._deadline.reschedule(None)

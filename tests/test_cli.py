@@ -99,7 +99,7 @@ def test_an_invalid_assistant_names_its_line(run: Any, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "a.md").write_text("---\nname: A\nmodel: m\ncolour: red\n---\nHi\n")
     code, _, err = run("serve", **_GOOD, BOBBIN_ASSISTANTS="mine")
-    assert (code, err) == (2, "bobbin: mine/a.md, line 4: colour: extra inputs are not permitted.\n")
+    assert (code, err) == (2, "bobbin: mine/a.md, line 4: colour: it is no setting (docs/assistants.md has them).\n")
 
 
 def test_a_database_from_a_newer_version_is_refused_and_left_alone(run: Any, tmp_path: Path) -> None:

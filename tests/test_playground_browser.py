@@ -30,6 +30,8 @@ _FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+# Machines are slow: no test is about the clock.
+expect.set_options(timeout=30_000)
 _READY = re.compile(rb"http://127\.0\.0\.1:\d+/")
 
 
@@ -92,6 +94,27 @@ async def lengths_while_growing(answer: Locator) -> set[int]:
     while "streaming" in (await answer.get_attribute("class") or ""):
         seen.add(len(await answer.inner_text()))
     return seen
+
+
+async def test_tools_and_what_waits_can_be_seen_without_a_key(page: Page, tmp_path: Path) -> None:
+    async with playground(tmp_path) as url:
+        await page.goto(url)
+        await say(page, "composer", "@Bobbin plot y = x^2 - 3")
+        await expect(page.get_by_test_id("thread").get_by_role("img")).to_be_visible()
+        await say(page, "composer", "/assistant use toolbox")
+        await expect(page.get_by_test_id("ephemeral").last).to_contain_text("Toolbox answers in this channel")
+        await say(page, "composer", "@Bobbin draw lots among Ada, Grace and Linus")
+        approve = page.get_by_test_id("thread").get_by_role("button", name="Approve")
+        await expect(approve).to_be_visible()
+        await say(page, "thread-composer", "what does the handbook say?")
+        await expect(page.get_by_test_id("thread").locator(".reaction")).to_have_text("⏳ 1")
+        await approve.click()
+        await expect(page.get_by_test_id("thread")).to_contain_text(re.compile("The lot fell on (Ada|Grace|Linus)"))
+        await expect(page.get_by_test_id("thread")).to_contain_text("bobbin-handbook.txt")
+
+        await page.get_by_test_id("channel-random").click()
+        await say(page, "composer", "@Bobbin hello")
+        await expect(page.get_by_test_id("ephemeral")).to_contain_text("You mentioned @Bobbin, but they’re not in this")
 
 
 async def test_the_first_paragraph_of_what_a_person_does(page: Page, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bot.engine.ports import ToolCall
+from bot.engine.ports import FileMade, Task, TaskStatus, ToolCall
 from bot.playground.openai import (
     Brain,
     CodeInterpreterCall,
@@ -22,6 +23,7 @@ from bot.playground.openai import (
     MadeFile,
     Piece,
     Question,
+    Reasoning,
     ScriptedBrain,
     UrlCitation,
     WebSearch,
@@ -54,10 +56,13 @@ class Place:
         (self.folder / "mine" / f"{key}.md").write_text(text)
 
     @contextlib.asynccontextmanager
-    async def trying(self, *words: str, keyboard: int | None = None) -> AsyncIterator[asyncio.subprocess.Process]:
+    async def trying(
+        self, *words: str, keyboard: int | None = None, screen: int = _PIPE
+    ) -> AsyncIterator[asyncio.subprocess.Process]:
+        """`keyboard` is its standard input, `screen` its standard error."""
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "bot", "assistants", "try", *words, cwd=self.folder, env=self.settings,
-            stdin=asyncio.subprocess.DEVNULL if keyboard is None else keyboard, stdout=_PIPE, stderr=_PIPE,
+            stdin=asyncio.subprocess.DEVNULL if keyboard is None else keyboard, stdout=_PIPE, stderr=screen,
             # What starts the tests in the background may have them ignore Ctrl-C, which is inherited.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
@@ -133,7 +138,7 @@ async def test_a_tool_that_the_assistant_has_not_got_is_not_called(tmp_path: Pat
     # Some servers refuse such a call themselves.
     assert "x" * 100 not in out
     assert "Uses flood" not in err
-    assert code in (0, 2)
+    assert code in (0, 1)
 
 
 @pytest.mark.parametrize(("typed", "told"), [(b"y\n", "all deleted"), (b"\n", "denied"), (b"\x04", "denied")])
@@ -158,7 +163,8 @@ async def test_without_a_terminal_it_is_refused(tmp_path: Path, backend: str) ->
         there.assistant("tools: [delete_all]\n")
         code, out, err = await there.tried("a", "delete")
     assert code == 0
-    assert "The person denied this. Nothing was done." in out
+    assert "This needs approval, and nobody could be asked. Nothing was done." in out
+    assert "The person denied" not in out
     assert "delete_all needs approval" in err
 
 
@@ -239,8 +245,10 @@ async def test_files_are_copied_under_free_names(tmp_path: Path, backend: str) -
     async with place(tmp_path, backend, ScriptedBrain(lambda _: plot())) as (there, _):
         there.assistant("tools: [code_interpreter]\n")
         (tmp_path / "t.csv").write_text("mine")
-        code, _, err = await there.tried("a", "plot")
-    assert code == 0, err
+        code, out, err = await there.tried("a", "plot")
+    assert (code, re.sub(r"[][]", "", out)) == (0, "Here: t.csv and .env\n"), err
+    assert err.count("Runs code") == 1
+    assert "· plot()\n" in err
     assert (tmp_path / "t.csv").read_text() == "mine"
     assert (tmp_path / "t-2.csv").read_bytes() == b"1,2"
     assert "· made t-2.csv\n" in err
@@ -269,6 +277,93 @@ async def test_a_model_cannot_steer_the_terminal(tmp_path: Path, backend: str) -
         assert await there.tried("a", "why") == (0, "Red [31mand bell.\n", "")
 
 
+def shown(*, together: bool = False) -> tuple[Terminal, list[str], list[str]]:
+    said: list[str] = []
+    noted: list[str] = []
+    return Terminal(said.append, noted.append, together=together), said, noted
+
+
+def test_what_would_turn_or_hide_text_is_not_written() -> None:
+    terminal, said, _ = shown()
+    terminal.grow("evil \u202etxt\u202c \u2066a\u2069 \u00adb \U000e0041c \udcffd \u200bz 👩\u200d🔬 می\u200cخواهم")
+    terminal.end()
+    assert "".join(said) == "evil txt a b c d z 👩\u200d🔬 می\u200cخواهم\n"
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 100])
+def test_links_into_the_sandbox_are_not_written_however_they_come(size: int) -> None:
+    text = "See [t.csv](sandbox:/mnt/data/t.csv), ![p](sandbox:/p.png) and [a](https://a.example) [x"
+    terminal, said, _ = shown()
+    for start in range(0, len(text), size):
+        terminal.grow(text[start : start + size])
+    terminal.settle(text)
+    terminal.end()
+    assert "".join(said) == "See t.csv, p and [a](https://a.example) [x\n"
+
+
+@pytest.mark.parametrize(("together", "note"), [(True, "\n· made t.csv"), (False, "· made t.csv")])
+def test_the_answer_ends_with_its_line_where_a_file_comes_last(
+    together: bool, note: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "made").write_bytes(b"1")
+    terminal, said, noted = shown(together=together)
+    terminal.grow("Here.")
+    terminal.file(FileMade("t.csv", tmp_path / "made"))
+    terminal.end()
+    assert noted == [note]
+    assert said == (["Here."] if together else ["Here.", "\n"])
+
+
+def test_a_task_is_told_once_and_what_came_of_it() -> None:
+    terminal, _, noted = shown()
+    going, over = TaskStatus.IN_PROGRESS, TaskStatus.COMPLETE
+    terminal.task(Task("1", "Runs code", going))
+    terminal.task(Task("1", "Runs code", going, "x = 1"))
+    terminal.task(Task("1", "Runs code", over, "x = 1 print(x)"))
+    terminal.task(Task("1", "Runs code", over, "x = 1 print(x)"))
+    terminal.task(Task("2", "Searches the web", going, "bobbins"))
+    terminal.task(Task("2", "Searches the web", over, "bobbins", "3 pages"))
+    terminal.task(Task("3", "Thinks", over, output="It is simple."))
+    terminal.task(Task("4", "Runs code", TaskStatus.ERROR, output="too slow"))
+    assert noted == [
+        "· Runs code",
+        "· x = 1 print(x)",
+        "· Searches the web bobbins",
+        "· Searches the web: 3 pages",
+        "· Thinks: It is simple.",
+        "· Runs code: failed too slow",
+    ]
+
+
+async def test_what_the_model_says_of_its_reasoning_is_shown(tmp_path: Path) -> None:
+    async def think() -> AsyncIterator[Piece]:
+        yield Reasoning(("I consider it.",))
+        yield "So."
+
+    async with place(tmp_path, "responses", ScriptedBrain(lambda _: think())) as (there, _):
+        there.assistant("reasoning_summary: true\n")
+        assert await there.tried("a", "why") == (0, "So.\n", "· Thinks: I consider it.\n")
+
+
+@pytest.mark.parametrize(
+    ("settings", "dimmed"), [({"TERM": "xterm"}, True), ({"TERM": "xterm", "NO_COLOR": "1"}, False)]
+)
+async def test_no_color_is_obeyed(tmp_path: Path, settings: dict[str, str], dimmed: bool) -> None:
+    screen, terminal = os.openpty()
+    async with place(tmp_path, "local", ScriptedBrain({"why": "So."})) as (there, _):
+        there.settings |= settings
+        there.assistant("tools: [code_interpreter]\noptional_tools: [code_interpreter]\n")
+        async with there.trying("a", "why", screen=terminal) as process:
+            out, _ = await asyncio.wait_for(process.communicate(), 30)
+    os.close(terminal)
+    with contextlib.closing(os.fdopen(screen, "rb", buffering=0)) as seen:
+        written = seen.read(10_000)
+    assert out == b"So.\n"
+    assert b"without code_interpreter" in written
+    assert (b"\x1b[" in written) is dimmed
+
+
 async def test_another_assistant_that_cannot_be_used_here_is_not_in_the_way(tmp_path: Path) -> None:
     async with place(tmp_path, "local", ScriptedBrain({"why": "So."})) as (there, _):
         there.assistant("tools: [web_search]\n", key="b")
@@ -276,6 +371,16 @@ async def test_another_assistant_that_cannot_be_used_here_is_not_in_the_way(tmp_
         code, out, err = await there.tried("b", "why")
     assert (code, out) == (2, "")
     assert "web_search cannot be used with BOBBIN_BACKEND=local" in err
+
+
+async def test_a_token_that_another_assistant_lacks_is_not_in_the_way(tmp_path: Path) -> None:
+    server = "{label: wiki, url: https://wiki.example/mcp, approval: false, authorization: '${NOPE_TOKEN}'}"
+    async with place(tmp_path, "responses", ScriptedBrain({"why": "So."})) as (there, _):
+        there.assistant(f"hosted_mcp: [{server}]\n", key="b")
+        assert await there.tried("a", "why") == (0, "So.\n", "")
+        code, out, err = await there.tried("b", "why")
+    assert (code, out) == (2, "")
+    assert err == "bobbin: mine/b.md: hosted_mcp: NOPE_TOKEN is not set; put it into the environment or into .env.\n"
 
 
 async def test_a_tool_that_it_can_do_without_is_left_out_and_told(tmp_path: Path) -> None:
@@ -305,7 +410,7 @@ async def test_errors_are_their_sentence(tmp_path: Path, backend: str) -> None:
 async def test_a_run_that_fails_says_why(tmp_path: Path, backend: str) -> None:
     async with place(tmp_path, backend, ScriptedBrain({})) as (there, _):
         code, _, err = await there.tried("a", "why")
-    assert code == 2
+    assert code == 1  # nothing that has to be put right here
     assert err.startswith("bobbin: ")
     assert "Traceback" not in err
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 from pydantic_core import PydanticCustomError
 
+from bot.engine.file_mistakes import broken_yaml, file_line, line_of, name_of, one_line, wrong_settings
 from bot.engine.ports import Assistant, HostedMcp, SuggestedPrompt
 from bot.errors import AssistantFileError
 
@@ -25,16 +26,15 @@ _CHOICES = ("auto", "none", "required")
 _FENCE = "---"
 #: The Assistants API's limit for instructions (https://platform.openai.com/docs/api-reference/assistants).
 _INSTRUCTIONS_LIMIT = 256_000
-#: Where pydantic's own words would be a regular expression or a list of types.
-_ADVICE = {
-    "icon": "it is an emoji's name between colons, such as :books:",
-    "approvers": "they are ids of Slack users, such as U012AB3CD",
-    "response_format": "it is text, json_object, or a name and a JSON schema",
-}
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """What may be said, as it is written in a file."""
+        return tuple(field.alias or name for name, field in cls.model_fields.items())
 
 
 class _Prompt(_Strict):
@@ -68,9 +68,16 @@ def _line(value: str) -> str:
 
 class _JsonSchema(_Strict):
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    description: str | None = None
     schema_: Annotated[dict[str, Any], AfterValidator(_json)] = Field(alias="schema")
+    strict: bool | None = None
 
 
+#: With a tag, so that a mistake is told of the form that was meant, and not of each.
+_Format = Annotated[
+    Annotated[Literal["text", "json_object"], Tag("word")] | Annotated[_JsonSchema, Tag("schema")],
+    Discriminator(lambda value: "schema" if isinstance(value, dict | _JsonSchema) else "word"),
+]
 _Line = Annotated[str, AfterValidator(_line)]
 _Name = Annotated[_Line, Field(max_length=128)]
 
@@ -92,7 +99,7 @@ class _FrontMatter(_Strict):
     top_p: float | None = Field(default=None, ge=0, le=1)
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     reasoning_summary: bool = False
-    response_format: Literal["text", "json_object"] | _JsonSchema | None = None
+    response_format: _Format | None = None
     tool_choice: _Name | None = None
     max_output_tokens: int | None = Field(default=None, ge=16)
     truncation: Literal["auto", "disabled"] | None = None
@@ -101,6 +108,15 @@ class _FrontMatter(_Strict):
     #: Slack shows four (https://docs.slack.dev/reference/app-manifest).
     suggested_prompts: list[_Prompt] = Field(default=[], max_length=4)
     icon: str | None = Field(default=None, pattern=r"^:[a-z0-9_+'-]+:$")
+
+
+#: The names that may stand at the top of a file, and in each setting that has names of its own.
+_KNOWN = {
+    "": _FrontMatter.names(),
+    "hosted_mcp": _HostedMcp.names(),
+    "response_format": _JsonSchema.names(),
+    "suggested_prompts": _Prompt.names(),
+}
 
 
 def definitions(folder: Path) -> list[Path]:
@@ -151,7 +167,7 @@ def parse_assistant(key: str, text: str, source: str) -> Assistant:
     try:
         front = _FrontMatter.model_validate(values)
     except ValidationError as error:
-        raise _refused([*_wrong_settings(error, node, source), *wrong]) from error
+        raise _refused([*wrong_settings(error, node, source, _KNOWN), *wrong]) from error
     if wrong := [*_wrong_together(front, node, source), *wrong]:
         raise _refused(wrong)
     return Assistant(
@@ -188,9 +204,9 @@ def parse_assistant(key: str, text: str, source: str) -> Assistant:
 def _wrong_together(front: _FrontMatter, node: yaml.Node, source: str) -> Iterator[str]:
     """What is right by itself and wrong beside the rest, in the order of the file."""
     found = [*_twice(front), *_without_what_they_need(front)]
-    lines = [(_line_of(location, node), location, said) for location, said in found]
+    lines = [(line_of(location, node), location, said) for location, said in found]
     for line, location, said in sorted(lines, key=lambda each: each[0]):
-        yield f"{source}, line {line}: {_name_of(location)}: {said}."
+        yield f"{source}, line {line}: {name_of(location)}: {said}."
 
 
 def _twice(front: _FrontMatter) -> Iterator[tuple[tuple[int | str, ...], str]]:
@@ -243,7 +259,8 @@ def _refused(mistakes: Iterable[str]) -> AssistantFileError:
 
 
 def _format_of(value: str | _JsonSchema | None) -> str | Mapping[str, Any] | None:
-    return {"name": value.name, "schema": value.schema_} if isinstance(value, _JsonSchema) else value
+    """What a file does not say of its schema is left out: models have ways of their own."""
+    return value.model_dump(by_alias=True, exclude_none=True) if isinstance(value, _JsonSchema) else value
 
 
 def _split(text: str, source: str) -> tuple[str, str]:
@@ -269,9 +286,7 @@ def _parse_yaml(header: str, source: str) -> tuple[yaml.MappingNode, Any]:
         _check_twice(node, source)
         values = loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        line = _file_line(mark.line) if mark else 2
-        raise AssistantFileError(f"{source}, line {line}: {error.problem or 'not YAML'}.") from error
+        raise broken_yaml(error, source) from error
     except (LookupError, AttributeError) as error:
         # What PyYAML makes of a tag that does not fit its value: !!int "", !!bool maybe, !!timestamp soon.
         raise AssistantFileError(f"{source}: a value is not what its YAML tag (!!…) says.") from error
@@ -291,52 +306,6 @@ def _check_twice(node: yaml.MappingNode, source: str) -> None:
     for key, _ in node.value:
         if str(key.value) in seen:
             raise AssistantFileError(
-                f"{source}, line {_file_line(key.start_mark.line)}: {_one_line(key.value)}: is given a second time."
+                f"{source}, line {file_line(key.start_mark.line)}: {one_line(key.value)}: is given a second time."
             )
         seen.add(str(key.value))
-
-
-def _wrong_settings(error: ValidationError, node: yaml.MappingNode, source: str) -> Iterator[str]:
-    """Each wrong setting, in the order of the file."""
-    found = [(_line_of(each["loc"], node), each["loc"], each["msg"]) for each in error.errors(include_url=False)]
-    for line, location, message in sorted(found, key=lambda each: each[0]):
-        advice = _ADVICE.get(str(location[0]))
-        said = advice or message[:1].lower() + message[1:]
-        yield f"{source}, line {line}: {_name_of(location)}: {said}."
-
-
-def _name_of(location: tuple[int | str, ...]) -> str:
-    """A setting's name. Places in a list are counted from 1; what a union's members are called is pydantic's own."""
-    setting, *below = location
-    inside = [] if setting == "response_format" else below
-    return ".".join([_one_line(setting), *(str(part + 1) if isinstance(part, int) else part for part in inside)])
-
-
-def _one_line(name: object) -> str:
-    return " ".join(str(name).split())
-
-
-def _line_of(location: tuple[int | str, ...], node: yaml.Node) -> int:
-    """The line in the file of the deepest part of a setting that is there."""
-    line = node.start_mark.line
-    for part in location:
-        child = _child(node, part)
-        if child is None:
-            break
-        node, line = child
-    return _file_line(line)
-
-
-def _child(node: yaml.Node, part: int | str) -> tuple[yaml.Node, int] | None:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if key.value == part:
-                return value, key.start_mark.line
-    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-        return node.value[part], node.value[part].start_mark.line
-    return None
-
-
-def _file_line(line: int) -> int:
-    """YAML counts from 0, below the first dashes; people count from 1, from the top of the file."""
-    return line + 2

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from bot.engine.assistant_files import HOSTED_TOOLS, definitions, read_assistant
-from bot.engine.ports import Ability, Assistant, Scope, Thread
+from bot.engine.ports import Ability, Assistant, HostedMcp, Scope, Thread
 from bot.errors import AssistantFileError, CommandError
 
 #: What to do about an ability that an assistant has by default.
@@ -64,8 +64,8 @@ class Assistants:
         return "There are: " + ", ".join(f"`{known}`" for known in self._by_key) + "."
 
 
-def load_assistants(folder: Path, default: str | None) -> Assistants:
-    """Read every `*.md` of a folder.
+def load_assistants(folder: Path, default: str | None, more: Path | None = None) -> Assistants:
+    """Read every `*.md` of a folder, and of one with `more` of them, whose keys give way to the folder's.
 
     `default` is the key that answers where nothing was chosen; without one, `general`, else the first file.
     Raises AssistantFileError naming file, line and mistake.
@@ -74,7 +74,10 @@ def load_assistants(folder: Path, default: str | None) -> Assistants:
         raise AssistantFileError(
             f"BOBBIN_ASSISTANTS: there is no folder {folder}; point it at a folder of *.md definitions."
         )
-    assistants = [read_assistant(path) for path in definitions(folder)]
+    paths = definitions(folder)
+    own = {path.stem.lower() for path in paths}
+    paths += [path for path in definitions(more) if path.stem.lower() not in own] if paths and more else []
+    assistants = [read_assistant(path) for path in paths]
     if not assistants:
         raise AssistantFileError(f"BOBBIN_ASSISTANTS: {folder} holds no *.md definition; put one there.")
     for problem in same_keys(assistants):
@@ -90,19 +93,31 @@ def load_assistants(folder: Path, default: str | None) -> Assistants:
 def with_tokens(assistants: Assistants, environment: Mapping[str, str]) -> Assistants:
     """The assistants, with `environment`'s values for the `${NAME}` that their files have in the place of tokens.
     Raises AssistantFileError where one is missing."""
-    return Assistants((_with_tokens(each, environment) for each in assistants.all()), assistants.default.key)
+    return Assistants((with_its_tokens(each, environment) for each in assistants.all()), assistants.default.key)
 
 
-def _with_tokens(assistant: Assistant, environment: Mapping[str, str]) -> Assistant:
-    servers = []
-    for server in assistant.hosted_mcp:
-        name = (server.authorization or "")[2:-1]
-        if name and name not in environment:
-            raise AssistantFileError(
-                f"{assistant.source}: hosted_mcp: {name} is not set; put it into the environment or into .env."
-            )
-        servers.append(replace(server, authorization=environment[name]) if name else server)
+def with_its_tokens(assistant: Assistant, environment: Mapping[str, str]) -> Assistant:
+    """One assistant, as `with_tokens` does it."""
+    for name in missing_tokens(assistant, environment):
+        raise AssistantFileError(
+            f"{assistant.source}: hosted_mcp: {name} is not set; put it into the environment or into .env."
+        )
+    servers = (
+        replace(server, authorization=environment[name]) if (name := _token_of(server)) else server
+        for server in assistant.hosted_mcp
+    )
     return replace(assistant, hosted_mcp=tuple(servers))
+
+
+def missing_tokens(assistant: Assistant, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The names of tokens that an assistant's file has and the environment has not, each once."""
+    names = dict.fromkeys(map(_token_of, assistant.hosted_mcp))
+    return tuple(name for name in names if name and name not in environment)
+
+
+def _token_of(server: HostedMcp) -> str:
+    """The name in a server's `${NAME}`; empty where it needs none."""
+    return (server.authorization or "")[2:-1]
 
 
 def same_keys(assistants: Iterable[Assistant]) -> Iterator[str]:

@@ -147,7 +147,7 @@ class Assistant:
     `mcp_servers` names servers of Bobbin's own, `hosted_mcp` has those that the provider calls. `approval` are
     patterns of tool names that are asked for in the thread first, by the asker or the Slack users in `approvers`.
     Settings that are None are left out of requests, because models differ in what they accept. `response_format` is
-    text, json_object, or a JSON schema with its name.
+    text, json_object, or a JSON schema with its name, and perhaps `description` and `strict`.
     """
 
     key: str

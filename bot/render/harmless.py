@@ -52,31 +52,46 @@ _Edit = tuple[int, int, str]
 def harmless(text: str) -> str:
     """A text that is whole: what Slack would take for a mention, a channel or a broadcast is escaped, and a link to a
     file in the model's sandbox is what it is called."""
-    return _LIVE_ENTITY.sub("&lt;", _edited(text, _read(text, _WHOLE_TEXT)[0]))
+    return _LIVE_ENTITY.sub("&lt;", unlinked(text))
 
 
-class HarmlessText:
+def unlinked(text: str) -> str:
+    """A text that is whole, with a link to a file in the model's sandbox as what it is called."""
+    return _edited(text, _read(text, _WHOLE_TEXT)[0])
+
+
+class UnlinkedText:
     """One text while it grows. What is decided of it is read once."""
 
     def __init__(self) -> None:
         self._read = ""
         self._shown = ""
-        #: A `<` at the end, which what follows may make an entity.
+        #: Of what was read, the end that is not shown yet.
         self._left = ""
 
     def grow(self, text: str) -> str:
         """`text` is all of it so far. Returns what can be shown: with whatever may follow, the beginning of what is
-        `harmless` then."""
+        `unlinked` then."""
         if not text.startswith(self._read):
             self._read = self._shown = self._left = ""
         new = text[len(self._read) :]
         edits, end = _read(new, _GROWING_TEXT)
-        piece = self._left + _edited(new[:end], [edit for edit in edits if edit[0] < end])
-        kept = piece.rstrip("<")
-        self._left = piece[len(kept) :]
-        self._shown += _LIVE_ENTITY.sub("&lt;", kept)
+        shown, self._left = self._split(self._left + _edited(new[:end], [edit for edit in edits if edit[0] < end]))
+        self._shown += shown
         self._read = text[: len(self._read) + end]
         return self._shown
+
+    def _split(self, piece: str) -> tuple[str, str]:
+        """What is shown of a piece that is decided, and what waits for the next one."""
+        return piece, ""
+
+
+class HarmlessText(UnlinkedText):
+    """The same, as what is `harmless` then."""
+
+    def _split(self, piece: str) -> tuple[str, str]:
+        kept = piece.rstrip("<")  # what follows may make it an entity
+        return _LIVE_ENTITY.sub("&lt;", kept), piece[len(kept) :]
 
 
 def _read(text: str, pattern: re.Pattern[str]) -> tuple[list[_Edit], int]:

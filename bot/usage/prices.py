@@ -18,6 +18,12 @@ _Dollars = Annotated[Decimal, Field(ge=0)]
 _SNAPSHOT = re.compile(r"-20[0-9]{2}-[0-9]{2}-[0-9]{2}\Z")
 _MILLION = 1_000_000
 _FORM = 'a model is a table with its name in quotes: ["my-model"], then input = 1.00 and output = 5.00'
+#: What is wrong with a price, where pydantic would speak of its classes.
+_WRONG = {
+    "model_type": "it is no model's table",
+    "extra_forbidden": "it is none of input, cached_input and output",
+    "missing": "it is missing",
+}
 
 
 class Price(BaseModel):
@@ -67,7 +73,8 @@ def _own(path: Path) -> dict[str, Price]:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ", ".join(str(each) for each in first["loc"])
-        raise SettingsError(f"BOBBIN_PRICES: {path}: {where}: {first['msg'].lower()}; {_FORM}.") from error
+        said = _WRONG.get(first["type"], first["msg"].replace("Input should", "it should"))
+        raise SettingsError(f"BOBBIN_PRICES: {path}: {where}: {said}; {_FORM}.") from error
     except ValueError as error:  # no TOML, or no UTF-8
         raise SettingsError(f"BOBBIN_PRICES: {path} is no TOML ({error}); {_FORM}.") from error
 

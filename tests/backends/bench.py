@@ -10,6 +10,7 @@ import openai
 import pytest
 
 from bot.backends.retries import Patience
+from bot.engine.assistant_files import parse_assistant
 from bot.engine.ports import (
     Assistant,
     Backend,
@@ -26,6 +27,13 @@ from bot.playground.openai import LocalOpenAI, RecordedRequest, ScriptedBrain
 from storage.sqlite import SqliteStorage
 
 KEY = ThreadKey("T1", "C1", "1700000000.000100")
+#: A form of answer as a file says it.
+STRICT = parse_assistant(
+    "verdict",
+    "---\nname: V\nmodel: m\nresponse_format:\n  name: verdict\n  description: Of a case.\n"
+    "  schema: {type: object}\n  strict: true\n---\nJudge.",
+    "verdict.md",
+).response_format
 TUTOR = Assistant("tutor", "Tutor", "You teach mathematics.", "gpt-6.1-terra", tools=("code_interpreter",))
 #: Short enough for tests, long enough for several tries.
 PATIENCE = Patience(total=5.0, first=0.001, longest=0.01)

@@ -38,7 +38,18 @@ from bot.playground.openai import (
     Question,
     ScriptedBrain,
 )
-from tests.backends.bench import NO_PATIENCE, PATIENCE, TUTOR, Bench, connected, ended, message, request, text_of
+from tests.backends.bench import (
+    NO_PATIENCE,
+    PATIENCE,
+    STRICT,
+    TUTOR,
+    Bench,
+    connected,
+    ended,
+    message,
+    request,
+    text_of,
+)
 from tests.backends.handmade import EMPTY_LIST, answering, serving
 
 RUNS = "/threads/{t}/runs"
@@ -299,6 +310,14 @@ async def test_a_server_that_searches_no_files_says_so(library: Assistant) -> No
 def test_what_it_can_carry() -> None:
     assert AssistantsBackend.abilities >= {Ability.FUNCTIONS, Ability.FILE_SEARCH, Ability.MODERATION}
     assert not AssistantsBackend.abilities & {Ability.WEB_SEARCH, Ability.HOSTED_MCP, Ability.REASONING_SUMMARY}
+
+
+async def test_a_schema_can_be_strict_and_described() -> None:
+    async with assistants() as bench:
+        await bench.ask("ping", assistant=replace(TUTOR, response_format=STRICT))
+        [made] = bench.server.assistants.values()
+    schema = {"name": "verdict", "description": "Of a case.", "schema": {"type": "object"}, "strict": True}
+    assert made.response_format == {"type": "json_schema", "json_schema": schema}
 
 
 async def test_settings_of_the_assistant_are_set_and_taken_back() -> None:

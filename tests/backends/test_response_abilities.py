@@ -43,7 +43,7 @@ from bot.playground.openai import (
     UrlCitation,
     WebSearch,
 )
-from tests.backends.bench import TUTOR, Bench, connected, ended, message, request, started, text_of
+from tests.backends.bench import STRICT, TUTOR, Bench, connected, ended, message, request, started, text_of
 
 WEATHER = ToolSpec("get_weather", "The weather of a town.", {"type": "object", "properties": {}})
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 20
@@ -330,6 +330,14 @@ class TestSettings:
         assert sent["reasoning"] == {"effort": "low", "summary": "auto"}
         assert sent["tool_choice"] == "none"
         assert sent["safety_identifier"] == "a1b2c3"
+
+    async def test_a_schema_can_be_strict_and_described(self) -> None:
+        assistant = replace(TUTOR, response_format=STRICT)
+        async with responses() as bench:
+            await bench.ask("ping", assistant=assistant)
+            [sent] = [each.body for each in bench.calls("POST", "/responses")]
+        schema = {"name": "verdict", "description": "Of a case.", "schema": {"type": "object"}, "strict": True}
+        assert sent["text"] == {"format": {"type": "json_schema", **schema}}
 
     @pytest.mark.parametrize("gone", ["retired", "overloaded"])
     async def test_another_model_answers_where_one_is_gone(self, gone: str) -> None:

@@ -109,7 +109,7 @@ def test_hidden_files_define_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", ["2024-01-01", ".nan", "!!binary aGk=", "!!set {a, b}", "&s [*s]"])
 def test_a_schema_that_is_not_json_is_refused_before_any_run(value: str) -> None:
     header = f"name: x\nmodel: m\nresponse_format: {{name: a, schema: {{default: {value}}}}}"
-    with pytest.raises(AssistantFileError, match=r"f\.md, line 4: response_format: it is text, json_object, or a name"):
+    with pytest.raises(AssistantFileError, match=r"f\.md, line 4: response_format\.schema: it is not JSON"):
         parse_assistant("f", f"---\n{header}\n---\nHi", "f.md")
 
 
@@ -169,7 +169,7 @@ def test_no_text_raises_anything_else(text: str) -> None:
         ("", "f.md, line 1: "),
         ("name: x", "f.md, line 1: "),
         ("---\nname: x\n", "f.md, line 2: the settings are not closed"),
-        ("---\nname: x\n---\nHi", "f.md, line 2: model: field required"),
+        ("---\nname: x\n---\nHi", "f.md, line 2: model: it is missing."),
         ("---\nname: x\nmodel: m\ncolour: red\n---\nHi", "f.md, line 4: colour: "),
         ("---\nname: x\nmodel: m\ntemperature: hot\n---\nHi", "f.md, line 4: temperature: "),
         ("---\nname: x\nmodel: m\ntools:\n  - code_interpreter\n  - 7\n---\nHi", "f.md, line 6: tools.2: "),
@@ -214,8 +214,64 @@ def test_no_text_raises_anything_else(text: str) -> None:
         ("---\nname: x\nmodel: m\ntruncation: some\n---\nHi", "f.md, line 4: truncation: "),
         ("---\nname: x\nmodel: m\nmoderation: perhaps\n---\nHi", "f.md, line 4: moderation: "),
         ("---\nname: x\nmodel: m\nfallback_models: n\n---\nHi", "f.md, line 4: fallback_models: "),
-        ('---\nname: x\nmodel: m\n"two\\nlines": 1\n---\nHi', "f.md, line 4: two lines: extra inputs"),
+        ('---\nname: x\nmodel: m\n"two\\nlines": 1\n---\nHi', "f.md, line 4: two lines: it is no setting"),
         ("---\nname: x\nmodel: m\n7: 1\n---\nHi", "f.md, line "),
+        (
+            "---\nname: x\nmodel: m\nicon: :books:\n---\nHi",
+            "f.md, line 4: mapping values are not allowed here; a text with a colon in it goes in quotes, such as "
+            '":books:".',
+        ),
+        ("---\nname: @x\nmodel: m\n---\nHi", "f.md, line 2: found character '@' that cannot start any token; a text "),
+        (
+            "---\nname: *x*\nmodel: m\n---\nHi",
+            "f.md, line 2: expected alphabetic or numeric character, but found '*'; a text",
+        ),
+        (
+            "---\nname: x\n\tmodel: m\n---\nHi",
+            "f.md, line 3: found character '\\t' that cannot start any token; indent",
+        ),
+        (
+            "---\nname: x\nmodel: m\nicon: books\n---\nHi",
+            "f.md, line 4: icon: it is an emoji's name between colons, in",
+        ),
+        ("---\nname: x\nmodel: m\ntemperatur: 1\n---\nHi", "f.md, line 4: temperatur: it is no setting; did you mean "),
+        (
+            "---\nname: x\nmodel: m\na.b: 1\n---\nHi",
+            "f.md, line 4: a.b: it is no setting (docs/assistants.md has them).",
+        ),
+        ("---\nname: x\nmodel: m\ninstructions: Hi\n---\nHi", "f.md, line 4: instructions: it is no setting; the inst"),
+        (
+            "---\nname: x\nmodel: m\nsuggested_prompts: [hello]\n---\nHi",
+            "f.md, line 4: suggested_prompts.1: it is a list of at most four; each has a title and a message.",
+        ),
+        (
+            "---\nname: x\nmodel: m\nsuggested_prompts: [{title: a, message: b, messge: c}]\n---\nHi",
+            "f.md, line 4: suggested_prompts.1.messge: it is no setting; did you mean message?",
+        ),
+        (
+            "---\nname: x\nmodel: m\nhosted_mcp: [{label: 1x, url: 'https://x'}]\n---\nHi",
+            "f.md, line 4: hosted_mcp.1.label: it begins with a letter, and has letters, digits",
+        ),
+        (
+            "---\nname: x\nmodel: m\nhosted_mcp: [{label: x, url: 'ftp://x'}]\n---\nHi",
+            "f.md, line 4: hosted_mcp.1.url: it is a URL such as https://wiki.example.org/mcp.",
+        ),
+        (
+            "---\nname: x\nmodel: m\nhosted_mcp: [{label: x, url: 'https://x', authorization: abc}]\n---\nHi",
+            "f.md, line 4: hosted_mcp.1.authorization: it is ${NAME}, the name of a token",
+        ),
+        (
+            "---\nname: x\nmodel: m\nresponse_format: {name: a, schema: {}, stict: true}\n---\nHi",
+            "f.md, line 4: response_format.stict: it is no setting; did you mean strict?",
+        ),
+        (
+            "---\nname: x\nmodel: m\nresponse_format:\n  name: a b\n  schema: {}\n---\nHi",
+            "f.md, line 5: response_format.name: it has letters, digits, _ and -",
+        ),
+        (
+            "---\nname: x\nmodel: m\nresponse_format: {name: a}\n---\nHi",
+            "f.md, line 4: response_format.schema: it is mis",
+        ),
         ("---\n!!set {name, model}\n---\nHi", "f.md, line 2: expected settings"),
         ("---\nname: x\nmodel: m\n---\n" + "x" * 256_001, "f.md: the instructions have 256,001 characters"),
         ("---\nname: x\nmodel: m\nmoderation: !!bool maybe\n---\nHi", "f.md: a value is not what its YAML tag"),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.playground.openai import CodeInterpreterCall, FunctionCall, OfflineBrain, Question, ScriptedBrain
-from bot.playground.openai.brain import words
+from bot.playground.openai.brain import FileCitation, SeenFile, words
 from bot.playground.openai.workshop import TookTooLong, Workshop
 from tests.playground.openai_client import MODEL, running
 
@@ -192,6 +193,65 @@ async def test_a_cancelled_problem_does_not_answer_the_next() -> None:
     await workshop.close()
 
 
+_FUNCTIONS: dict[str, Any] = {
+    "clock": {"type": "object", "properties": {"time_zone": {"type": "string"}}},
+    "draw_lots": {"properties": {"names": {"type": "array"}}, "required": ["names"]},
+    "search_channel": {"properties": {"words": {"type": "string"}, "limit": {}}, "required": ["words"]},
+    "set_volume": {
+        "properties": {
+            "level": {"type": "integer"}, "share": {"type": "number"}, "loud": {"type": "boolean"},
+            "room": {"enum": ["hall", "kitchen"]}, "more": {"type": "object"},
+        },
+        "required": ["level", "share", "loud", "room", "more"],
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "arguments"),
+    [
+        ("What does the clock say?", "clock", {}),
+        ("draw lots among Ada, Grace and Linus.", "draw_lots", {"names": ["Ada", "Grace", "Linus"]}),
+        ("Please use draw_lots: tea or coffee", "draw_lots", {"names": ["tea", "coffee"]}),
+        ("Search the channel for “3x + 11”!", "search_channel", {"words": "3x + 11"}),
+        ("search_channel", "search_channel", {"words": ""}),
+        (
+            "Set the volume to 11 in the kitchen",
+            "set_volume",
+            {"level": 11, "share": 11.0, "loud": True, "room": "kitchen", "more": {}},
+        ),
+    ],
+)
+async def test_a_function_that_a_post_names_is_called(
+    brain: OfflineBrain, text: str, name: str, arguments: dict[str, Any]
+) -> None:
+    question = Question("", (("user", f"<@U0BOBBIN> {text}"),), tuple(_FUNCTIONS), MODEL, functions=_FUNCTIONS)
+    [call] = [piece async for piece in brain.answer(question)]
+    assert isinstance(call, FunctionCall)
+    assert (call.name, json.loads(call.arguments)) == (name, arguments)
+
+
+async def test_what_a_function_came_to_is_told_and_it_is_not_called_again(brain: OfflineBrain) -> None:
+    said = (("user", "what does the clock say?"), ("tool", "Monday"), ("tool", "Denied.\nNothing was done."))
+    question = Question("", said, ("clock",), MODEL, functions=_FUNCTIONS)
+    answer = "".join([str(piece) async for piece in brain.answer(question)])
+    assert answer.endswith("This is what came of it:\n\n> Monday\n\n> Denied.\n> Nothing was done.")
+
+
+async def test_no_function_is_called_that_nobody_named_or_offered(brain: OfflineBrain) -> None:
+    for text, functions in (("unlock it", _FUNCTIONS), ("draw a lot", _FUNCTIONS), ("what does the clock say?", {})):
+        question = Question("", (("user", text),), tuple(functions), MODEL, functions=functions)
+        assert not any([isinstance(piece, FunctionCall) async for piece in brain.answer(question)])
+
+
+async def test_a_file_that_can_be_searched_is_cited_where_a_post_names_it(brain: OfflineBrain) -> None:
+    files = (SeenFile("our-handbook.txt", "text/plain", 9, "searched", None),)
+    question = Question("", (("user", "what does the handbook say?"),), ("file_search",), MODEL, files)
+    assert FileCitation("our-handbook.txt") in [piece async for piece in brain.answer(question)]
+    question = Question("", (("user", "what is 2 + 2?"),), ("file_search",), MODEL, files)
+    assert "4" in "".join([str(piece) async for piece in brain.answer(question)])
+
+
 async def test_the_server_solves_the_readmes_example() -> None:
     async with running(brain=None) as pair:
         assistant, thread = await pair.assistant_and_thread(
@@ -203,11 +263,7 @@ async def test_the_server_solves_the_readmes_example() -> None:
         assert [event async for event in stream][-1].event == "thread.run.completed"
         assert "x = 1" in pair.server.messages(thread)[-1].text
         run = next(iter(pair.server.runs))
-        assert [step.type for step in pair.server.steps(run)] == [
-            "message_creation",
-            "tool_calls",
-            "message_creation",
-        ]
+        assert [step.type for step in pair.server.steps(run)] == ["tool_calls", "message_creation"]
 
 
 async def test_the_server_solves_it_as_a_response_too() -> None:
@@ -218,7 +274,7 @@ async def test_the_server_solves_it_as_a_response_too() -> None:
             input="x^2 - 5x + 6 = 0",
             tools=[{"type": "code_interpreter", "container": {"type": "auto"}}],
         )
-        assert [item.type for item in response.output] == ["message", "code_interpreter_call", "message"]
+        assert [item.type for item in response.output] == ["code_interpreter_call", "message"]
         assert response.output_text.endswith("**`x = 2 or x = 3`**")
 
 

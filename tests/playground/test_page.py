@@ -478,3 +478,34 @@ async def test_no_attack_comes_through_the_page(slack: LocalSlack, browser: aioh
         for message in shown:
             for markup in (message["html"], *(block["html"] for block in message["blocks"])):
                 assert not strange(markup)
+
+
+async def test_whoever_mentions_somebody_that_is_not_there_is_told_so_by_slack(
+    slack: LocalSlack, browser: aiohttp.ClientSession
+) -> None:
+    mention = f"<@{slack.bot_user_id}> hello"
+    async with watching(browser) as stream:
+        ts = await slack.post("ada", "C0RANDOM", mention)
+        await slack.post("ada", "C0RANDOM", "hello", ts)
+        await slack.post("ada", "C0RANDOM", mention, ts)
+        await slack.post("ada", "C0GENERAL", mention)
+        while len(stream.shown.get("ephemerals", {})) < 2:
+            assert await stream.frame()
+        told = list(stream.shown["ephemerals"].values())
+    assert [(each["user"], each["thread_ts"]) for each in told] == [("USLACKBOT", None), ("USLACKBOT", ts)]
+    assert "You mentioned" in told[0]["html"]
+    assert stream.shown["people"]["USLACKBOT"]["real_name"] == "Slackbot"
+    async with watching(browser, "linus") as other:
+        assert not other.shown["ephemerals"]
+
+
+async def test_emoji_are_shown_as_what_they_are(slack: LocalSlack, browser: aiohttp.ClientSession) -> None:
+    client = client_of(slack)
+    async with watching(browser) as stream:
+        ts = await slack.post("ada", "C0GENERAL", ":warning: at 10:30:45, `:warning:` and :bobbin:")
+        await client.reactions_add(channel="C0GENERAL", timestamp=ts, name="hourglass_flowing_sand")
+        await client.reactions_add(channel="C0GENERAL", timestamp=ts, name="bobbin")
+        while len((message := await stream.until("messages", f"C0GENERAL/{ts}"))["reactions"]) < 2:
+            assert await stream.frame()
+    assert message["html"] == "⚠️ at 10:30:45, <code>:warning:</code> and :bobbin:"
+    assert message["reactions"] == {"⏳": 1, ":bobbin:": 1}

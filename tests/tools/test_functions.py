@@ -596,3 +596,12 @@ def test_the_example_of_the_documentation_works(tmp_path: Path) -> None:
     )
     assert "Filed as T-1 for U1: Printer (normal)" in done.stdout
     assert "A ticket needs a title." in done.stdout
+
+
+async def test_a_lot_is_drawn_of_the_names_and_people_are_asked_first() -> None:
+    lots = find_tools(["bot.tools.examples"])["draw_lots"]
+    assert lots.approval
+    said = await lots.call('{"names": ["Ada", "Grace"]}', {})
+    assert said in ("The lot fell on Ada.", "The lot fell on Grace.")
+    with pytest.raises(ToolError, match="names"):
+        await lots.call('{"names": ["Ada"]}', {})

@@ -101,7 +101,7 @@ def _reasoning(assistant: Assistant) -> dict[str, Any]:
 def format_of(wanted: str | Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(wanted, str):
         return {"type": wanted}
-    return {"type": "json_schema", "name": wanted["name"], "schema": dict(wanted["schema"])}
+    return {"type": "json_schema", **wanted}
 
 
 def _choice(wanted: str, tools: Sequence[Mapping[str, Any]]) -> str | dict[str, Any]:

@@ -27,6 +27,7 @@ from bot.playground.openai.brain import (
     SeenFile,
     UrlCitation,
     WebSearch,
+    functions_of,
 )
 from bot.playground.openai.errors import bad_request
 from bot.playground.openai.events import Event, EventLog
@@ -334,7 +335,9 @@ class SessionTurns:
         tools = [str(tool.get("name") or tool["type"]) for tool in agent["tools"]]
         if self._session["environment"]["type"] != "none":
             tools.append("code_interpreter")
-        return Question(agent["instructions"] or "", tuple(pairs), tuple(tools), agent["model"], files)
+        return Question(
+            agent["instructions"] or "", tuple(pairs), tuple(tools), agent["model"], files, functions_of(agent["tools"])
+        )
 
     def _tool(self, kind: str) -> None:
         if not any(tool["type"] == kind for tool in self._session["agent"]["tools"]):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import asyncio
@@ -30,7 +30,8 @@ class Question:
 
     `messages` are (role, text) pairs, oldest first; the roles are user, assistant, system, developer, and tool for
     the output of a function call and for "approved" or "denied" of an MCP call. `instructions` include the run's
-    additional instructions.
+    additional instructions. `functions` are those of the tools that the caller runs, with the JSON schemas of their
+    arguments.
     """
 
     instructions: str
@@ -38,11 +39,18 @@ class Question:
     tools: tuple[str, ...]
     model: str
     files: tuple[SeenFile, ...] = ()
+    functions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def last(self) -> str:
         """The newest message's text, or nothing."""
         return self.messages[-1][1] if self.messages else ""
+
+
+def functions_of(tools: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The functions among a request's tools, for `Question.functions`."""
+    functions = (tool.get("function", tool) for tool in tools if tool["type"] == "function")
+    return {str(each["name"]): each.get("parameters") or {} for each in functions}
 
 
 @dataclass(frozen=True, slots=True)

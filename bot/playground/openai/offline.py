@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bot.playground.openai.brain import CodeInterpreterCall, FileLink, MadeFile, Piece, Question, words
 from bot.playground.openai.demonstrations import demonstration
 from bot.playground.openai.small_talk import ABILITIES, REAL_MODEL, Post, given_files, introduction, posts, small_talk
+from bot.playground.openai.wishes import told_outputs, wished_call, wished_source
 from bot.playground.openai.workshop import TookTooLong, Workshop
 
 if TYPE_CHECKING:
@@ -19,24 +20,40 @@ _CHARACTERS_READ = 2_000
 
 
 class OfflineBrain:
-    """Solves school mathematics with sympy and draws functions; for anything else it says that it cannot."""
+    """Solves school mathematics with sympy, draws functions, calls the tool and cites the file that a post names; for
+    anything else it says that it cannot."""
 
     def __init__(self, deadline: float = 10.0) -> None:
         """`deadline` is how long it tries to solve something, in seconds."""
         self._workshop = Workshop(deadline)
 
     async def answer(self, question: Question) -> AsyncIterator[Piece]:
-        """Who it is and what it was given, where that is due; then the answer, with its code where code may run."""
-        for part in (introduction(question), given_files(question)):
-            for word in words(f"{part}\n\n" if part else ""):
-                yield word
+        """A call, where a post asks for one; else who it is and what it was given, where that is due, and the answer.
+        What it does comes before what it says: so that is one text."""
         heard = posts(question) or [Post(None, "")]
-        text = small_talk(question, heard) or demonstration(heard[-1].text)
+        told = told_outputs(question)
+        if not told and (call := wished_call(question, heard[-1].text)):
+            yield call
+            return
+        first = "".join(f"{part}\n\n" for part in (introduction(question), given_files(question)) if part)
+        if not told and (cited := wished_source(question, heard[-1].text)):
+            search, *rest = cited
+            for piece in (search, *words(first), *rest):
+                yield piece
+            return
+        text = told or small_talk(question, heard) or demonstration(heard[-1].text)
+        async for piece in self._worked_out(question, heard, first, text):
+            yield piece
+
+    async def _worked_out(
+        self, question: Question, heard: Sequence[Post], first: str, text: str | None
+    ) -> AsyncIterator[Piece]:
+        """What comes `first`, then the text; where there is none it is worked out, with code where code may run."""
         solution = None if text else await self._solve(heard)
         run = solution if solution and "python" in solution and "code_interpreter" in question.tools else None
         if run:
             yield CodeInterpreterCall(run["python"], run["logs"], tuple(_pictures(run)))
-        for word in words(text or _explained(solution, question)):
+        for word in words(first + (text or _explained(solution, question))):
             yield word
         for name in run["pictures"] if run else ():
             yield FileLink(name, text=False)

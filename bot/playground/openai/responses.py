@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bot.playground.openai import limits, schemas
-from bot.playground.openai.brain import Brain, Question, SeenFile
+from bot.playground.openai.brain import Brain, Question, SeenFile, functions_of
 from bot.playground.openai.calls import Call, page, stream
 from bot.playground.openai.containers import check_container
 from bot.playground.openai.errors import ApiError, bad_request, conversation_locked
@@ -248,7 +248,14 @@ class ResponseEndpoints:
         files += seen_in_containers(self._state, response.tools)
         files += seen_in_stores(self._state, stores_of_tools(response.tools))
         tools = tuple(str(tool.get("name") or tool["type"]) for tool in response.tools)
-        return Question(response.instructions or "", tuple(messages), tools, response.model, tuple(files))
+        return Question(
+            response.instructions or "",
+            tuple(messages),
+            tools,
+            response.model,
+            tuple(files),
+            functions_of(response.tools),
+        )
 
     def _start(self, response: Response, heard: Sequence[Json], call: Call) -> ResponseExecution:
         self._state.responses[response.id] = response

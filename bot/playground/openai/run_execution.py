@@ -19,6 +19,7 @@ from bot.playground.openai.brain import (
     Piece,
     Question,
     Reasoning,
+    functions_of,
 )
 from bot.playground.openai.errors import ApiError
 from bot.playground.openai.events import Event, EventLog
@@ -239,7 +240,7 @@ class RunExecution:
         said = [(each.role, each.text) for each in thread]
         said += [("tool", output) for output in self._outputs]
         tools = tuple(tool["function"]["name"] if "function" in tool else tool["type"] for tool in run.tools)
-        return Question(run.instructions, tuple(said), tools, run.model, tuple(files))
+        return Question(run.instructions, tuple(said), tools, run.model, tuple(files), functions_of(run.tools))
 
     def _stores(self) -> Iterator[str]:
         assistant = self._state.assistants.get(self.run.assistant_id)

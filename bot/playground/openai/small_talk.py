@@ -41,7 +41,8 @@ _SUMMARY = re.compile(r"\b(?:summar(?:y|i[sz]e)|recap|what did we talk about|who
 ABILITIES = (
     "I can solve equations, inequalities and systems, work out numbers and percentages, simplify, factor, expand, "
     "differentiate and integrate, all with the steps; I know what was said in this thread; and on request I write "
-    "demonstration texts, such as `write 30,000 characters`, `show a table` or `show code`."
+    "demonstration texts, such as `write 30,000 characters`, `show a table` or `show code`. I call the tool that you "
+    "name, where this assistant has it."
 )
 REAL_MODEL = (
     "For a real model, start the playground again with `OPENAI_API_KEY` set, or with `OPENAI_BASE_URL` for a server of "

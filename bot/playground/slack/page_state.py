@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+from bot.playground.slack.emoji import sign_of
 from bot.playground.slack.rendering import Rendering
-from bot.playground.slack.workspace import Channel, Person, Workspace
+from bot.playground.slack.workspace import SLACKBOT, Channel, Person, Workspace
 
 Json = dict[str, Any]
 
@@ -44,11 +45,11 @@ class PageState:
         }
         return {
             "me": {"me": {"name": person, "id": own.id}},
-            "people": {each.id: _person(each) for each in workspace.people.values()},
+            "people": {each.id: _person(each) for each in (*workspace.people.values(), SLACKBOT)},
             "channels": {each.id: self._channel(each) for each in channels.values()},
             "messages": messages,
             "ephemerals": {
-                each["ts"]: self._message(each["channel"], {**each, "user": workspace.bot_user_id})
+                each["ts"]: self._message(each["channel"], {"user": workspace.bot_user_id, **each})
                 for each in workspace.ephemerals
                 if each["to"] == own.id and each["channel"] in channels
             },
@@ -82,7 +83,7 @@ class PageState:
             "files": [self._file(file) for file in _objects(message.get("files"))],
             "streaming": bool(message.get("streaming")),
             "edited": bool(message.get("edited")) and message.get("user") != self._workspace.bot_user_id,
-            "reactions": {name: len(users) for name, users in message.get("reactions", {}).items() if users},
+            "reactions": {sign_of(name): len(users) for name, users in message.get("reactions", {}).items() if users},
         }
 
     def may_see(self, person: str, file_id: str) -> bool:

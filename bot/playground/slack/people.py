@@ -9,7 +9,7 @@ from bot.playground.slack.events import Events
 from bot.playground.slack.files import Files
 from bot.playground.slack.streams import Streams
 from bot.playground.slack.views import Views
-from bot.playground.slack.workspace import Workspace
+from bot.playground.slack.workspace import SLACKBOT, Channel, Person, Workspace
 
 Json = dict[str, Any]
 
@@ -50,9 +50,20 @@ class People:
             **extra,
         }
         message = self._workspace.add(channel.id, message)
+        self._notice_absence(person, channel, message)
         self._changed()
         self._events.tell_message(channel, message)
         return str(message["ts"])
+
+    def _notice_absence(self, person: Person, channel: Channel, message: Json) -> None:
+        """Slack itself tells whoever mentions somebody that is not in the channel; the app hears nothing of it."""
+        bot = self._workspace.bot_user_id
+        if bot in channel.members or f"<@{bot}>" not in message["text"]:
+            return
+        text = f"You mentioned <@{bot}>, but they’re not in this channel."
+        ts, thread_ts = self._workspace.next_ts(), message.get("thread_ts")
+        notice = {"channel": channel.id, "to": person.id, "user": SLACKBOT.id, "ts": ts, "thread_ts": thread_ts}
+        self._workspace.ephemerals.append({**notice, "text": text})
 
     async def post_files(
         self, name: str, channel_id: str, text: str, thread_ts: str | None, files: Sequence[tuple[str, bytes] | Json]
@@ -79,7 +90,7 @@ class People:
         previous = messages.pop(ts)
         replied = any(message.get("thread_ts") == ts for message in messages.values())
         if replied:
-            tombstone = {"subtype": "tombstone", "user": "USLACKBOT", "text": "This message was deleted."}
+            tombstone = {"subtype": "tombstone", "user": SLACKBOT.id, "text": "This message was deleted."}
             messages[ts] = {"type": "message", **tombstone, "hidden": True, "ts": ts, "thread_ts": ts}
             self._workspace.messages[channel.id] = dict(sorted(messages.items()))
         self._changed()

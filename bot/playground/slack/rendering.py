@@ -11,6 +11,7 @@ from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 
+from bot.playground.slack.emoji import with_signs
 from bot.playground.slack.workspace import Workspace
 
 Json = dict[str, Any]
@@ -76,7 +77,7 @@ class Rendering:
         escaped = html.escape(text.replace("\0", ""), quote=True)
         prose = _CODE.sub(lambda match: keep(_code(match)), escaped)
         prose = _ENTITY.sub(lambda match: keep(self._entity(match)), prose)
-        marked = _lines(_marked(prose))
+        marked = _lines(_marked(with_signs(prose)))
         for _ in ("entities", "code in their labels"):
             marked = _KEPT.sub(lambda match: kept[int(match[1])], marked)
         # Slack's own three escapes, which now stand escaped once more.

@@ -28,6 +28,10 @@ class Person:
     is_bot: bool = False
 
 
+#: Who speaks for Slack itself.
+SLACKBOT = Person("USLACKBOT", "slackbot", "Slackbot", is_bot=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Channel:
     """`kind` is Slack's channel_type: channel, group (private), mpim or im."""

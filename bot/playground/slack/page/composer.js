@@ -8,7 +8,8 @@ export async function post(text, thread, files = []) {
   const { channel } = place;
   const written = encoded(text);
   const ts = await act("post", { channel, text: written, thread_ts: thread }, files);
-  const willAnswer = seen.channels[channel].kind === "im" || mentionsBot(written);
+  const { kind, in: isThere } = seen.channels[channel];
+  const willAnswer = kind === "im" || (isThere && mentionsBot(written));
   if (ts && !thread && willAnswer && place.channel === channel) moveTo({ thread: ts });
 }
 

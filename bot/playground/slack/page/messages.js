@@ -94,8 +94,8 @@ function drawBody(message) {
   if (message.html) body.append(make("div", { className: "words", innerHTML: message.html }));
   body.append(...message.tasks.map(drawTask), ...message.blocks.map((block) => drawBlock(block, message)));
   if (message.files.length) body.append(make("div", { className: "files" }, ...message.files.map(drawFile)));
-  const reactions = Object.entries(message.reactions).map(([name, count]) => (
-    make("span", { className: "reaction", textContent: `:${name}: ${count}` })));
+  const reactions = Object.entries(message.reactions).map(([sign, count]) => (
+    make("span", { className: "reaction", textContent: `${sign} ${count}` })));
   if (reactions.length) body.append(make("div", { className: "elements" }, ...reactions));
   return body;
 }
