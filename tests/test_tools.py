@@ -80,8 +80,9 @@ class TestCalls:
 
 
 def was_given(question: Question, name: str) -> bool:
-    """Whether the model got a file, as a file (in a sandbox with the post's ts before its name) or within the text."""
-    return any(file.name == name or file.name.endswith(f"-{name}") for file in question.files) or f"{name}:\n```" in "\n".join(
+    """Whether the model got a file: as a file (in a sandbox after the post's ts), or within the text."""
+    files = [file.name for file in question.files]
+    return any(file == name or file.endswith(f"-{name}") for file in files) or f"{name}:\n```" in "\n".join(
         text for _, text in question.messages
     )
 
