@@ -526,10 +526,12 @@ class Replies(Protocol):
         shown: Sequence[ReplyMessage],
         ledger: Ledger,
         recovery: Recovery,
+        folder: Path,
     ) -> Reply:
         """Begin (or go on with) a run's reply: sets the thread's status at once, in the background.
 
-        `shown` are the messages of an earlier attempt; `ledger` keeps what comes new.
+        `shown` are the messages of an earlier attempt; `ledger` keeps what comes new; `folder` is for files of the
+        reply's own.
         """
 
 

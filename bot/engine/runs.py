@@ -203,7 +203,7 @@ class Runs:
         # Whoever was chosen since then answers the next run.
         assistant = self._commands.assistant(run.assistant)
         async with self._folders.new() as folder:
-            reply = self._replies.open(run.id, target_of(posts), shown, self._storage, recovery)
+            reply = self._replies.open(run.id, target_of(posts), shown, self._storage, recovery, folder)
             try:
                 await self._reply(run, posts, assistant, folder, reply)
             finally:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import structlog
 
@@ -89,8 +90,10 @@ class SlackReplies:
         shown: Sequence[ReplyMessage],
         ledger: Ledger,
         recovery: Recovery,
+        folder: Path,
     ) -> Reply:
-        return SlackReply(self, run, target, shown, ledger, recovery)
+        files = MadeFiles(self.uploads, ledger, run, target, folder)
+        return SlackReply(self, run, target, shown, ledger, recovery, files)
 
     async def lost_messages(self, target: ReplyTarget, recovery: Recovery) -> list[str]:
         """The ts of what Bobbin wrote in a thread without hearing or storing it, oldest first."""
@@ -128,6 +131,7 @@ class SlackReply:
         shown: Sequence[ReplyMessage],
         ledger: Ledger,
         recovery: Recovery,
+        files: MadeFiles,
     ) -> None:
         self._replies = replies
         self._run = run
@@ -152,7 +156,7 @@ class SlackReply:
         self._searches = 0
         self._message: GrowingMessage | None = None
         self._cards = Cards()
-        self._files = MadeFiles(replies.uploads, ledger, run, target)
+        self._files = files
         if shown:
             last = shown[-1]
             self._start = self._shown = last.start
@@ -200,7 +204,6 @@ class SlackReply:
     def abandon(self) -> None:
         self._writer.cancel()
         self._status.abandon()
-        self._files.abandon()
 
     def _hear(self) -> None:
         """Read what was said since: not word by word, however fast it comes."""

@@ -5,7 +5,7 @@ The bytes go to an address that Slack gives, which is a permission by itself: th
 
 import asyncio
 import codecs
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -48,6 +48,8 @@ _CHUNK = 256 * 1024
 _TIMEOUT = aiohttp.ClientTimeout(total=None, connect=10, sock_read=60)
 #: How often the bytes are sent, and the seconds between.
 _ATTEMPTS, _PAUSE = 3, 0.5
+#: Seconds that Slack may have us wait between two of them.
+_LONGEST_PAUSE = 30.0
 
 #: A text's snippet type by its ending; only texts that people read here rather than save
 #: (https://docs.slack.dev/reference/objects/file-object#types).
@@ -70,6 +72,10 @@ class _Content:
     text: bool
 
 
+#: Hears of files by their ids.
+Sent = Callable[[Mapping[str, FileMade]], Awaitable[None]]
+
+
 class SlackUploads:
     """Posts files into threads."""
 
@@ -79,8 +85,9 @@ class SlackUploads:
         self._session = session
         self._hosts = SlackHosts(api_url)
 
-    async def upload(self, target: ReplyTarget, files: Sequence[FileMade]) -> None:
-        """Post the files as one message of the thread.
+    async def upload(self, target: ReplyTarget, files: Sequence[FileMade], sent: Sent | None = None) -> None:
+        """Post the files as one message of the thread. `sent` hears their ids once Slack has their bytes, and before
+        anybody sees them.
 
         Raises FileUnusable with a whole sentence for those that Slack does not take; the others were posted then.
         """
@@ -92,6 +99,8 @@ class SlackUploads:
             except FileUnusable as error:
                 problems.append(f"{title_of(file)}: {error.sentence}")
         if ids:
+            if sent is not None:
+                await sent(ids)
             problems += await self._completed(target, ids)
         if problems:
             raise FileUnusable(f"Not everything could be posted here. {'; '.join(problems)}.")
@@ -128,12 +137,12 @@ class SlackUploads:
                 ):
                     if response.status == 200:
                         return
-                    problem = f"status {response.status}"
+                    problem, asked = f"status {response.status}", _seconds(response.headers.get("Retry-After"))
             except (aiohttp.ClientError, OSError) as error:
-                problem = repr(error)
+                problem, asked = repr(error), 0.0
             _log.info("file-upload-failed", attempt=attempt, problem=problem)
             if attempt < _ATTEMPTS:
-                await asyncio.sleep(_PAUSE * attempt)
+                await asyncio.sleep(max(_PAUSE * attempt, min(asked, _LONGEST_PAUSE)))
         raise FileUnusable("Slack did not take it")
 
     async def _completed(self, target: ReplyTarget, ids: Mapping[str, FileMade]) -> list[str]:
@@ -162,13 +171,28 @@ class SlackUploads:
             "channel_id": target.thread.channel,
             "thread_ts": target.thread.ts,
         }
-        try:
-            await self._governor.call("files.completeUploadExternal", arguments, repeatable=False)
-        except SlackRefused as error:
-            if error.code != UNCERTAIN:
-                raise
-            if not await self._is_there(next(iter(ids))):
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
                 await self._governor.call("files.completeUploadExternal", arguments, repeatable=False)
+            except SlackRefused as error:
+                if error.code != UNCERTAIN:
+                    raise
+                if await self._is_there(next(iter(ids))):
+                    return
+                if attempt == _ATTEMPTS:
+                    raise
+                await asyncio.sleep(_PAUSE * attempt)
+            else:
+                return
+
+    async def is_there(self, file_id: str) -> bool:
+        """Whether a file of an earlier attempt was posted. Where Slack does not say, it was not: twice is better than
+        never."""
+        try:
+            return await self._is_there(file_id)
+        except SlackRefused as error:
+            _log.info("file-not-looked-for", file=file_id, code=error.code)
+            return False
 
     async def _is_there(self, file_id: str) -> bool:
         """Whether an upload was completed after all: until then it is no file that Slack would tell of. Raises
@@ -180,6 +204,14 @@ class SlackUploads:
                 return False
             raise
         return True
+
+
+def _seconds(retry_after: str | None) -> float:
+    """What a Retry-After header asks for; 0 for what is no number of seconds."""
+    try:
+        return max(float(retry_after or 0), 0.0)
+    except ValueError:
+        return 0.0
 
 
 def _announcement(file: FileMade, content: _Content) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -21,9 +23,16 @@ class Desk:
     """A local Slack with one post in #general, and replies to it."""
 
     def __init__(
-        self, slack: LocalSlack, client: AsyncWebClient, session: aiohttp.ClientSession, ts: str, **options: Any
+        self,
+        slack: LocalSlack,
+        client: AsyncWebClient,
+        session: aiohttp.ClientSession,
+        ts: str,
+        folder: Path,
+        **options: Any,
     ) -> None:
         self.slack = slack
+        self.folder = folder
         self.channel = slack.channels["general"].id
         self.ts = ts
         governor = Governor(client)
@@ -38,7 +47,7 @@ class Desk:
 
     def open(self, shown: tuple[ReplyMessage, ...] = (), *, taken_up: bool = False) -> Any:
         recovery = Recovery(self.ts, frozenset(message.ts for message in shown), taken_up=taken_up)
-        return self.replies.open("run-1", self.target, shown, self, recovery)
+        return self.replies.open("run-1", self.target, shown, self, recovery, self.folder)
 
     async def add_reply_message(self, message: ReplyMessage) -> None:
         self.kept.append(message)
@@ -64,7 +73,8 @@ async def desk(**options: Any) -> AsyncIterator[Desk]:
     async with LocalSlack(**slack_options) as slack, aiohttp.ClientSession() as session:
         client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, session=session, retry_handlers=[])
         ts = await slack.post("ada", slack.channels["general"].id, "question")
-        yield Desk(slack, client, session, ts, **options)
+        with tempfile.TemporaryDirectory() as folder:
+            yield Desk(slack, client, session, ts, Path(folder), **options)
         slack.delivery.acks.clear()
 
 

@@ -234,8 +234,14 @@ async def test_an_answer_that_got_lost_posts_nothing_twice(
 
 
 async def test_a_slack_that_stays_silent_is_said(desk: Desk) -> None:
-    desk.slack.faults.add(method="files.completeUploadExternal", status=500, times=2)
+    desk.slack.faults.add(method="files.completeUploadExternal", status=500, times=None)
     assert "a.txt: Slack did not answer" in await desk.refusal(desk.made("a.txt", b"abc"))
+
+
+async def test_a_slack_that_is_not_well_for_a_moment_loses_no_file(desk: Desk) -> None:
+    desk.slack.faults.add(method="files.completeUploadExternal", status=503, times=2)
+    await desk.upload(desk.made("a.txt", b"abc"))
+    assert [file["name"] for file in desk.posted()] == ["a.txt"]
 
 
 async def test_bytes_go_to_slacks_hosts_only(desk: Desk, tmp_path: Path) -> None:
