@@ -26,7 +26,7 @@ from bot.errors import BackendError, BackendRefused, PostTooLong, RunBroken
 from bot.playground.openai import FunctionCall, Lean, ScriptedBrain
 from storage.sqlite import SqliteStorage
 from tests.backends.bench import KEY, PATIENCE, TUTOR, Bench, ended, message, text_of
-from tests.backends.handmade import event, serving
+from tests.backends.handmade import event, serving, streaming
 from tests.backends.test_local import PLAIN, WEATHER, ask, forecaster, kept, local, sent
 
 TIME = ToolSpec("get_time", "The time.", {"type": "object", "properties": {}})
@@ -427,3 +427,26 @@ async def test_a_run_reads_its_thread_once() -> None:
         assert counting.read == 1
         [each async for each in backend.run(replace(first, outputs=outputs_for(events, "sunny")))]
         assert counting.read == 2
+
+
+async def test_what_was_shown_is_not_taken_away_when_the_conversation_is_too_long_after_all() -> None:
+    """A stream that ends so after its first words began a new conversation, whose answer took their place."""
+    storage = await SqliteStorage.open("sqlite:///:memory:")
+    lines = [
+        event("response.created", response={"id": "r1"}, sequence_number=0),
+        event("response.output_text.delta", delta="Half an answer", item_id="m", sequence_number=1),
+        event("error", code="context_length_exceeded", message="too long", param=None, sequence_number=2),
+    ]
+    async with serving({"POST /responses": streaming(*lines)}) as client:
+        backend = LocalBackend(client, storage, context_tokens=32_000, patience=PATIENCE)
+        thread = await backend.create_thread(KEY, (), TUTOR)
+        told: list[RunEvent] = []
+
+        async def listen() -> None:
+            async for each in backend.run(ask(thread, message(1, "hello"))):
+                told.append(each)
+
+        with pytest.raises(RunBroken, match="too long for the model"):
+            await listen()
+    await storage.close()
+    assert text_of(told).startswith("Half an answer")

@@ -18,7 +18,8 @@ from bot.backends.agents.files import REFUSED, Placed, SandboxFiles, file_proble
 from bot.backends.agents.parameters import digest, identity_of, said_event
 from bot.backends.agents.sessions import Histories, Kept, Sessions, Stream, says
 from bot.backends.checks import check_models, unreachable
-from bot.backends.failures import check_lengths, lacks_model, once_answering, translated
+from bot.backends.failures import lacks_model, translated
+from bot.backends.guarded import guarded
 from bot.backends.limits import AGENTS_MESSAGE, AUDIO_BYTES
 from bot.backends.moderation import Moderation
 from bot.backends.retries import LOCK_PATIENCE, Patience
@@ -36,8 +37,6 @@ from bot.engine.ports import (
     RunEvent,
     RunRequest,
     RunStarted,
-    TextDelta,
-    TextDone,
     ThreadKey,
 )
 from bot.errors import BackendError, BackendUnsupported, ContextOverflow, RunBroken, ThreadGone
@@ -143,21 +142,12 @@ class AgentsBackend:
         prepared = await self._files.prepared(assistant, said, lenient=True)
         return await self._sessions.create_thread(prepared.messages, prepared.files)
 
-    async def run(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
-        check_lengths(request.messages, self.message_limit)
-        answering = False
-        try:
-            async with aclosing(self._moderation.around(request, self._events(request))) as events:
-                async for event in events:
-                    answering = answering or isinstance(event, TextDelta | TextDone)
-                    yield event
-        except openai.APIError as error:
-            explained = _explained(error, request.assistant)
-            raise (once_answering(explained) if answering else explained) from error
-        except ContextOverflow as error:
-            if not answering:
-                raise
-            raise once_answering(error) from error
+    def run(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
+        async def explained(error: openai.APIError) -> BackendError:
+            return _explained(error, request.assistant)
+
+        events = self._moderation.around(request, self._events(request))
+        return guarded(request, self.message_limit, events, explained)
 
     async def cancel(self, request: RunRequest, shown: str = "") -> RunEnded | None:  # noqa: ARG002 - the session has them
         """The turn is ended with what it waits for; its session keeps what was asked and said."""

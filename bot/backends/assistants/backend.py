@@ -17,7 +17,8 @@ from bot.backends.assistants.message_files import use_of
 from bot.backends.assistants.messages import ThreadMessages
 from bot.backends.assistants.runs import AssistantRuns, Stream, models_of
 from bot.backends.checks import check_models, unreachable
-from bot.backends.failures import check_lengths, needs_other_model, once_answering, translated
+from bot.backends.failures import needs_other_model, translated
+from bot.backends.guarded import guarded
 from bot.backends.limits import ASSISTANTS_MESSAGE, AUDIO_BYTES
 from bot.backends.moderation import Moderation
 from bot.backends.retries import LOCK_PATIENCE, Patience
@@ -33,8 +34,6 @@ from bot.engine.ports import (
     RunEnded,
     RunEvent,
     RunRequest,
-    TextDelta,
-    TextDone,
     ThreadKey,
 )
 from bot.errors import BackendError, BackendUnsupported, RunBroken, ThreadGone
@@ -121,17 +120,12 @@ class AssistantsBackend:
         except openai.APIError as error:
             raise translated(error) from error
 
-    async def run(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
-        check_lengths(request.messages, self.message_limit)
-        answering = False
-        try:
-            async with aclosing(self._moderation.around(request, self._events(request))) as events:
-                async for event in events:
-                    answering = answering or isinstance(event, TextDelta | TextDone)
-                    yield event
-        except openai.APIError as error:
-            explained = await self._explained(error, request)
-            raise (once_answering(explained) if answering else explained) from error
+    def run(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
+        async def explained(error: openai.APIError) -> BackendError:
+            return await self._explained(error, request)
+
+        events = self._moderation.around(request, self._events(request))
+        return guarded(request, self.message_limit, events, explained)
 
     async def cancel(self, request: RunRequest, shown: str = "") -> RunEnded | None:  # noqa: ARG002 - it has it
         try:

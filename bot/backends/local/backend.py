@@ -16,7 +16,8 @@ import structlog
 from openai.types import responses as types
 
 from bot.backends.checks import check_models, unreachable
-from bot.backends.failures import check_lengths, lacks_model, needs_other_model, once_answering, translated
+from bot.backends.failures import lacks_model, needs_other_model, translated
+from bot.backends.guarded import guarded
 from bot.backends.limits import CHARACTERS_PER_TOKEN
 from bot.backends.local.approach import Approach
 from bot.backends.local.conversation import Conversation, Histories
@@ -61,7 +62,6 @@ from bot.engine.ports import (
     RunRequest,
     RunStarted,
     RunStatus,
-    TextDelta,
     TextDone,
     ThreadKey,
     ToolCall,
@@ -141,17 +141,12 @@ class LocalBackend:
         await Conversation.begin(self._histories, thread, said)
         return thread
 
-    async def run(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
-        check_lengths(request.messages, self.message_limit)
-        answering = False
-        try:
-            async with aclosing(self._events(request)) as events:
-                async for event in events:
-                    answering = answering or isinstance(event, TextDelta | TextDone)
-                    yield event
-        except openai.APIError as error:
-            explained = _explained(error, request.assistant)
-            raise (once_answering(explained) if answering else explained) from error
+    def run(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
+        async def explained(error: openai.APIError) -> BackendError:
+            return _explained(error, request.assistant)
+
+        events = self._events(request)
+        return guarded(request, self.message_limit, events, explained)
 
     async def cancel(self, request: RunRequest, shown: str = "") -> RunEnded | None:
         """Nobody goes on with it: closing the stream was its end. What was asked stays, calls are answered."""

@@ -11,7 +11,8 @@ from openai.types.conversations import ConversationItem
 from openai.types.conversations import Message as ConversationMessage
 
 from bot.backends.checks import check_models, unreachable
-from bot.backends.failures import check_lengths, lacks_model, once_answering, translated
+from bot.backends.failures import lacks_model, translated
+from bot.backends.guarded import guarded
 from bot.backends.limits import AUDIO_BYTES, CONTAINER_FILES, CONVERSATION_ITEMS, RESPONSES_MESSAGE
 from bot.backends.moderation import Moderation
 from bot.backends.responses.conversations import Conversations, text_of, unanswered
@@ -35,12 +36,11 @@ from bot.engine.ports import (
     RunRequest,
     RunStarted,
     RunStatus,
-    TextDelta,
     TextDone,
     ThreadKey,
     ToolOutput,
 )
-from bot.errors import BackendError, BackendUnsupported, ContextOverflow, RunBroken, ThreadGone
+from bot.errors import BackendError, BackendUnsupported, RunBroken, ThreadGone
 
 #: Seconds between two looks at a response.
 _POLL = 1.0
@@ -149,21 +149,12 @@ class ResponsesBackend:
         except openai.APIError as error:
             raise await self._explained(error) from error
 
-    async def run(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
-        check_lengths(request.messages, self.message_limit)
-        answering = False
-        try:
-            async with aclosing(self._moderation.around(request, self._events(request))) as events:
-                async for event in events:
-                    answering = answering or isinstance(event, TextDelta | TextDone)
-                    yield event
-        except openai.APIError as error:
-            explained = await self._explained(error, request)
-            raise (once_answering(explained) if answering else explained) from error
-        except ContextOverflow as error:
-            if not answering:
-                raise
-            raise once_answering(error) from error
+    def run(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
+        async def explained(error: openai.APIError) -> BackendError:
+            return await self._explained(error, request)
+
+        events = self._moderation.around(request, self._events(request))
+        return guarded(request, self.message_limit, events, explained)
 
     async def cancel(self, request: RunRequest, shown: str = "") -> RunEnded | None:
         mark = _Mark.of(request)
