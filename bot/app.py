@@ -18,7 +18,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot import backends, listeners
 from bot.engine.answer import Helpers
-from bot.engine.assistants import check_abilities, left_out, load_assistants, with_tokens
+from bot.engine.assistants import Assistants, check_abilities, left_out, load_assistants, with_tokens
 from bot.engine.attachments import Attachments
 from bot.engine.calls import Calls
 from bot.engine.commands import Commands
@@ -86,10 +86,7 @@ async def running(settings: Settings, more: Path | None = None) -> AsyncIterator
         )
         stack.push_async_callback(toolbox.close)
         check_abilities(assistants, backend.name, backend.abilities, toolbox.known(), toolbox.servers())
-        for each in assistants.all():
-            if missing := left_out(each, backend.abilities):
-                _log.warning("tools-left-out", assistant=each.key, tools=missing, backend=backend.name)
-        assistants = assistants.fitted(backend.abilities)
+        assistants = _fitted(assistants, backend)
         toolbox.start(assistants.all())
         commands = Commands(storage, assistants)
         waiting = Waiting(notices)
@@ -123,6 +120,14 @@ async def running(settings: Settings, more: Path | None = None) -> AsyncIterator
         _log.info("bobbin-started", backend=backend.name, assistants=len(assistants.all()), taken_up=left, by=where)
         yield where
         _log.info("bobbin-stopping", grace=settings.bobbin_grace)
+
+
+def _fitted(assistants: Assistants, backend: Backend) -> Assistants:
+    """The assistants as this backend can carry them; what they go without is logged."""
+    for each in assistants.all():
+        if missing := left_out(each, backend.abilities):
+            _log.warning("tools-left-out", assistant=each.key, tools=missing, backend=backend.name)
+    return assistants.fitted(backend.abilities)
 
 
 def slack_client(settings: Settings, session: aiohttp.ClientSession, token: str | None) -> AsyncWebClient:

@@ -279,34 +279,32 @@ class TestOnce:
         assert tools_of_ours.called == ["order tea"]
 
     async def test_a_call_that_was_made_is_not_made_again_by_a_retry(self, tools: House) -> None:
-        gate = tools_of_ours.hold()
-        tools.brain(calling("order", item="tea"))
         async with tools.bobbin():
-            ts = await tools.ask("tea, please")
-            await gate.begun.wait()
-            method, path = HAND_IN[tools.settings["bobbin_backend"]]
-            tools.openai.faults.add(method=method, path=path, status=400, message="no", code="invalid_value")
-            gate.open.set()
-            messages = await until(tools, ts, "refused the request")
+            ts, messages = await fails_after_its_call(tools)
             failed = next(each for each in messages if "retry_run" in str(each.get("blocks")))
             await tools.slack.click("ada", general(tools), failed["ts"], "retry_run")
             await until(tools, ts, "I was told: tea ordered")
         assert tools_of_ours.called == ["order tea"]
 
     async def test_the_next_post_is_told_what_was_done_and_not_that_nothing_was(self, tools: House) -> None:
-        gate = tools_of_ours.hold()
-        tools.brain(calling("order", item="tea"))
         async with tools.bobbin():
-            ts = await tools.ask("tea, please")
-            await gate.begun.wait()
-            method, path = HAND_IN[tools.settings["bobbin_backend"]]
-            tools.openai.faults.add(method=method, path=path, status=400, message="no", code="invalid_value")
-            gate.open.set()
-            await until(tools, ts, "refused the request")
+            ts, _ = await fails_after_its_call(tools)
             tools.brain(lambda _: "Fine.")
             await tools.ask("and now?", thread=ts)
             await until(tools, ts, "Fine.")
         assert "Nothing was done" not in str(tools.heard())
+
+
+async def fails_after_its_call(house: House) -> tuple[str, list[dict[str, Any]]]:
+    """A run whose tool was called, and whose server then took nothing more; its thread, and what was said there."""
+    gate = tools_of_ours.hold()
+    house.brain(calling("order", item="tea"))
+    ts = await house.ask("tea, please")
+    await gate.begun.wait()
+    method, path = HAND_IN[house.settings["bobbin_backend"]]
+    house.openai.faults.add(method=method, path=path, status=400, message="no", code="invalid_value")
+    gate.open.set()
+    return ts, await until(house, ts, "refused the request")
 
 
 #: How each backend hands in what calls came to.

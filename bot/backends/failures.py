@@ -193,11 +193,6 @@ def cut_off(why: str | None) -> str:
     return "The answer was cut off: it reached the limit of the model's length."
 
 
-def missing_tool(names: Sequence[str]) -> str:
-    """The sentence for a run that waits for functions which nobody here can call."""
-    return f"The assistant asked for a tool that Bobbin does not have ({', '.join(names) or 'unnamed'})."
-
-
 def check_lengths(messages: Sequence[Message], limit: int) -> None:
     """Raises PostTooLong for the first message over the limit."""
     for message in messages:

@@ -25,9 +25,6 @@ class Assistants:
         self._by_key = {assistant.key: assistant for assistant in assistants}
         self.default = self.get(default)
 
-    def __iter__(self) -> Iterable[Assistant]:
-        return iter(self._by_key.values())
-
     def all(self) -> tuple[Assistant, ...]:
         return tuple(self._by_key.values())
 

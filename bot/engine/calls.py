@@ -99,7 +99,8 @@ class Calls:
         it."""
         run = await self._storage.run(decision.run)
         calls = await self._storage.run_calls(decision.run) if run and run.ended_at is None else ()
-        asked = next((each for each in calls if each.id == decision.call), None)
+        # An earlier call may have had the same id, and other approvers.
+        asked = next((each for each in latest_leg(calls) if each.id == decision.call), None)
         if asked is None or not asked.approvers:
             return Verdict(_LATE, over=True)
         # The row may not know of the question yet: whoever is quick presses before it does.

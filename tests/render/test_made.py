@@ -69,35 +69,20 @@ async def test_a_run_that_is_taken_up_posts_its_files_once(tmp_path: Path) -> No
         assert len([message for message in room.said if message.get("files")]) == 1
 
 
-async def test_a_file_that_a_killed_process_had_posted_is_not_posted_again(tmp_path: Path) -> None:
-    """Between Slack's having it and our knowing that."""
+@pytest.mark.parametrize("refused", [False, True], ids=["posted", "not_posted"])
+async def test_a_file_is_posted_once_though_its_process_was_killed_then(tmp_path: Path, *, refused: bool) -> None:
+    """Between Slack's having its bytes and our knowing what became of them."""
     (tmp_path / "chart").write_bytes(b"\x89PNG\r\n\x1a\n")
     chart = FileMade("chart.png", tmp_path / "chart", "image/png")
     async with desk() as room:
-        first = room.open()
-        first.attach(chart)
-        await first.finish("Done.", Answered)
-        # What it kept last is lost.
-        room.posted = {mark for mark in room.posted if mark.startswith("sent ")}
-        again = room.open(tuple(room.kept), taken_up=True)
-        again.attach(chart)
-        await again.finish("Done.", Answered)
-        files = [file["name"] for message in room.said for file in message.get("files", [])]
-    assert files == ["chart.png"]
-
-
-async def test_a_file_whose_bytes_slack_had_and_that_was_not_posted_is_posted(tmp_path: Path) -> None:
-    (tmp_path / "chart").write_bytes(b"\x89PNG\r\n\x1a\n")
-    chart = FileMade("chart.png", tmp_path / "chart", "image/png")
-    async with desk() as room:
-        room.slack.faults.add(method="files.completeUploadExternal", error="not_in_channel")
-        first = room.open()
-        first.attach(chart)
-        await first.finish("Done.", Answered)
-        room.posted = {mark for mark in room.posted if mark.startswith("sent ")}
-        again = room.open(tuple(room.kept), taken_up=True)
-        again.attach(chart)
-        await again.finish("Done.", Answered)
+        if refused:
+            room.slack.faults.add(method="files.completeUploadExternal", error="not_in_channel")
+        for taken_up in (False, True):
+            reply = room.open(tuple(room.kept), taken_up=taken_up)
+            reply.attach(chart)
+            await reply.finish("Done.", Answered)
+            # What it kept last is lost.
+            room.posted = {mark for mark in room.posted if mark.startswith("sent ")}
         files = [file["name"] for message in room.said for file in message.get("files", [])]
     assert files == ["chart.png"]
 
